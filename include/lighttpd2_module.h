@@ -1,0 +1,316 @@
+/*
+ * The part of lighttpd2 2.0.0's module ABI that this module uses, for 64-bit targets.
+ *
+ * lighttpd2 installs no headers, so these declarations stand in for them. Members keep lighttpd2's names; what the
+ * module never looks into is an `opaque_*` member of the right size, so that offsets and sizes are lighttpd2's.
+ * `tests/abi.rs` compares every member, size, constant and function with the real headers where those are at hand.
+ */
+#ifndef LIGHTTPD2_MODULE_H
+#define LIGHTTPD2_MODULE_H
+
+/* C and glib */
+
+typedef __SIZE_TYPE__ size_t;
+typedef char gchar;
+typedef int gint;
+typedef int gboolean;
+typedef unsigned char guint8;
+typedef unsigned int guint;
+typedef unsigned int guint32;
+typedef long gint64;
+typedef unsigned long guint64;
+typedef long goffset;
+typedef unsigned long gsize;
+typedef long gssize;
+typedef void *gpointer;
+
+typedef struct _GString {
+	gchar *str; /* NUL-terminated, and may hold other NULs before that */
+	gsize len;  /* bytes, without the NUL at the end */
+	gsize allocated_len;
+} GString;
+
+typedef struct _GArray {
+	gchar *data;
+	guint len; /* elements */
+} GArray;
+
+typedef struct _GPtrArray {
+	gpointer *pdata;
+	guint len; /* elements */
+} GPtrArray;
+
+/* configuration values */
+
+typedef enum {
+	LI_VALUE_NONE,
+	LI_VALUE_BOOLEAN,
+	LI_VALUE_NUMBER,
+	LI_VALUE_STRING,
+	LI_VALUE_LIST,
+	LI_VALUE_ACTION,
+	LI_VALUE_CONDITION
+} liValueType;
+
+typedef struct liValue {
+	liValueType type;
+	union {
+		gboolean boolean;
+		gint64 number;
+		GString *string;
+		GPtrArray *list; /* of liValue* */
+		gpointer opaque_pair[2];
+	} data;
+} liValue;
+
+typedef union liOptionValue {
+	gint64 number;
+	gboolean boolean;
+} liOptionValue;
+
+/* server, worker */
+
+#define LIGHTTPD_SERVER_MAGIC ((guint)0x12AB34CD)
+
+typedef struct liServer {
+	guint32 magic;
+	char opaque_state[228];
+	struct liWorker *main_worker;
+	guint worker_count;
+	GArray *workers; /* of liWorker*; has its final length when handle_prepare runs */
+	char opaque_rest[1352];
+} liServer;
+
+typedef struct liWorker {
+	liServer *srv;
+	gpointer opaque_thread;
+	guint ndx; /* its place in liServer.workers */
+	char opaque_rest[1892];
+} liWorker;
+
+/* chunk queues and streams; byte counts only ever grow while a request lives */
+
+typedef struct liChunkQueue {
+	gboolean is_closed;
+	goffset bytes_in, bytes_out, length;
+	char opaque_rest[40];
+} liChunkQueue;
+
+typedef struct liStream {
+	char opaque_links[24];
+	liChunkQueue *out;
+	char opaque_rest[64];
+} liStream;
+
+/* request */
+
+typedef enum {
+	LI_HTTP_METHOD_UNSET = -1,
+	LI_HTTP_METHOD_GET,
+	LI_HTTP_METHOD_POST,
+	LI_HTTP_METHOD_HEAD,
+	LI_HTTP_METHOD_OPTIONS,
+	LI_HTTP_METHOD_PROPFIND,
+	LI_HTTP_METHOD_MKCOL,
+	LI_HTTP_METHOD_PUT,
+	LI_HTTP_METHOD_DELETE,
+	LI_HTTP_METHOD_COPY,
+	LI_HTTP_METHOD_MOVE,
+	LI_HTTP_METHOD_PROPPATCH,
+	LI_HTTP_METHOD_REPORT,
+	LI_HTTP_METHOD_CHECKOUT,
+	LI_HTTP_METHOD_CHECKIN,
+	LI_HTTP_METHOD_VERSION_CONTROL,
+	LI_HTTP_METHOD_UNCHECKOUT,
+	LI_HTTP_METHOD_MKACTIVITY,
+	LI_HTTP_METHOD_MERGE,
+	LI_HTTP_METHOD_LOCK,
+	LI_HTTP_METHOD_UNLOCK,
+	LI_HTTP_METHOD_LABEL,
+	LI_HTTP_METHOD_CONNECT
+} liHttpMethod;
+
+typedef enum {
+	LI_HANDLER_GO_ON,
+	LI_HANDLER_COMEBACK,
+	LI_HANDLER_WAIT_FOR_EVENT,
+	LI_HANDLER_ERROR
+} liHandlerResult;
+
+typedef struct liHttpHeaders liHttpHeaders;
+
+typedef struct liRequestUri {
+	char opaque_head[48];
+	GString *query; /* as it came, without the question mark */
+	GString *opaque_host;
+} liRequestUri;
+
+typedef struct liRequest {
+	liHttpMethod http_method;
+	char opaque_version[16];
+	liRequestUri uri;
+	liHttpHeaders *headers;
+	goffset content_length; /* bytes; -1 while a chunked body is arriving */
+} liRequest;
+
+typedef struct liResponse {
+	liHttpHeaders *headers;
+	gint http_status;
+	gint opaque_transfer_encoding;
+} liResponse;
+
+typedef struct liLogMap liLogMap;
+
+typedef struct liLogContext {
+	liLogMap *log_map;
+} liLogContext;
+
+typedef struct liConInfo {
+	char opaque_head[64];
+	gboolean aborted;
+	char opaque_proxy_protocol[60];
+	liStream *req;
+	liStream *resp;
+	char opaque_out_queue_length[8];
+	struct {
+		guint64 bytes_in;  /* from the socket, for this request */
+		guint64 bytes_out; /* into the socket, for this request */
+		char opaque_averages[40];
+	} stats;
+} liConInfo;
+
+typedef struct liVRequest {
+	liConInfo *coninfo;
+	liWorker *wrk;
+	liOptionValue *options;
+	gpointer opaque_optionptrs;
+	liLogContext log_context;
+	char opaque_state[16];
+	GPtrArray *plugin_ctx; /* a slot for each plugin, zeroed for each request */
+	liRequest request;
+	char opaque_physical[24];
+	liResponse response;
+	char opaque_streams[96];
+	liChunkQueue *direct_out; /* set by li_vrequest_handle_direct */
+	char opaque_rest[96];
+} liVRequest;
+
+typedef struct liConnection {
+	char opaque_head[64];
+	liConInfo info;
+	char opaque_streams[328];
+	liVRequest *mainvr;
+	char opaque_rest[328];
+} liConnection;
+
+/* plugins */
+
+typedef struct liAction liAction;
+typedef struct liPlugin liPlugin;
+
+typedef void (*liPluginInitCB)(liServer *srv, liPlugin *p, gpointer userdata);
+typedef void (*liPluginFreeCB)(liServer *srv, liPlugin *p);
+typedef gboolean (*liPluginParseOptionCB)(liServer *srv, liWorker *wrk, liPlugin *p, size_t ndx, liValue *val, liOptionValue *oval);
+typedef liAction *(*liPluginCreateActionCB)(liServer *srv, liWorker *wrk, liPlugin *p, liValue *val, gpointer userdata);
+typedef gboolean (*liPluginSetupCB)(liServer *srv, liPlugin *p, liValue *val, gpointer userdata);
+typedef void (*liPluginServerStateWorker)(liServer *srv, liPlugin *p, liWorker *wrk);
+typedef void (*liPluginServerState)(liServer *srv, liPlugin *p);
+typedef void (*liPluginHandleCloseCB)(liConnection *con, liPlugin *p);
+typedef liHandlerResult (*liPluginHandleVRequestCB)(liVRequest *vr, liPlugin *p);
+typedef void (*liPluginHandleVRCloseCB)(liVRequest *vr, liPlugin *p);
+
+typedef struct liPluginOption {
+	const gchar *name;
+	liValueType type;
+	gint64 default_value;
+	liPluginParseOptionCB parse_option;
+} liPluginOption;
+
+typedef struct liPluginAction {
+	const gchar *name;
+	liPluginCreateActionCB create_action;
+	gpointer userdata;
+} liPluginAction;
+
+typedef struct liPluginSetup {
+	const gchar *name;
+	liPluginSetupCB setup;
+	gpointer userdata;
+} liPluginSetup;
+
+struct liPlugin {
+	size_t version;
+	const gchar *name;
+	guint id; /* its place in liVRequest.plugin_ctx */
+	gpointer data;
+	size_t opt_base_index; /* the place of its first option in liVRequest.options */
+	size_t optptr_base_index;
+	liPluginFreeCB free;
+	liPluginHandleVRequestCB handle_request_body;
+	liPluginHandleCloseCB handle_close;
+	liPluginHandleVRCloseCB handle_vrclose;
+	liPluginServerStateWorker handle_prepare_worker;
+	liPluginServerStateWorker handle_worker_stop;
+	liPluginServerState handle_prepare;
+	char opaque_state_callbacks[40];
+	const liPluginOption *options;
+	const void *optionptrs;
+	const liPluginAction *actions;
+	const liPluginSetup *setups;
+	const void *angelcbs;
+};
+
+/* Each of these returns at once; all but li_log_write belong to the thread of the object they are given. */
+
+liPlugin *li_plugin_register(liServer *srv, const gchar *name, liPluginInitCB init, gpointer userdata);
+void li_plugin_free(liServer *srv, liPlugin *p);
+
+typedef liHandlerResult (*liActionFuncCB)(liVRequest *vr, gpointer param, gpointer *context);
+typedef liHandlerResult (*liActionCleanupCB)(liVRequest *vr, gpointer param, gpointer context);
+typedef void (*liActionFreeCB)(liServer *srv, gpointer param);
+liAction *li_action_new_function(liActionFuncCB func, liActionCleanupCB fcleanup, liActionFreeCB ffree, gpointer param);
+
+liHttpMethod li_http_method_from_string(const gchar *method_str, gssize len);
+const char *li_valuetype_string(liValueType type);
+
+void li_http_header_overwrite(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
+gboolean li_vrequest_is_handled(liVRequest *vr);
+gboolean li_vrequest_handle_direct(liVRequest *vr);
+void li_chunkqueue_append_mem(liChunkQueue *cq, const void *mem, gssize len);
+
+typedef enum {
+	LI_LOG_LEVEL_DEBUG,
+	LI_LOG_LEVEL_INFO,
+	LI_LOG_LEVEL_WARNING,
+	LI_LOG_LEVEL_ERROR,
+	LI_LOG_LEVEL_ABORT,
+	LI_LOG_LEVEL_BACKEND
+} liLogLevel;
+
+#define LI_LOG_FLAG_TIMESTAMP (0x1)
+
+gboolean li_log_write(liServer *srv, liWorker *wrk, liLogContext *context, liLogLevel log_level, guint flags, const gchar *fmt, ...);
+
+/* modules */
+
+#define MODULE_VERSION ((guint)0x00000001)
+
+typedef struct liModules {
+	guint version;
+	gpointer main; /* the liServer */
+	GArray *opaque_mods;
+	gchar *opaque_module_dir;
+	gboolean opaque_module_resident;
+	guint8 sizeof_off_t;
+} liModules;
+
+typedef struct liModule {
+	gint opaque_refcount;
+	GString *name;
+	gpointer opaque_module;
+	gchar *opaque_path;
+	gpointer config;
+	gpointer opaque_free;
+} liModule;
+
+#endif

@@ -1,0 +1,3 @@
+//! mod_progress for lighttpd2: one request asks how far another one is.
+
+pub mod sys;
