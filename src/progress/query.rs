@@ -1,0 +1,126 @@
+//! What a query string says.
+//!
+//! Values are found as lighttpd2's own `li_querystring_find` finds them, so that a page gets the same answers as ever:
+//! keys are compared with their case, nothing is decoded, the first of `&` and `;` is the only separator from there on,
+//! and each `=` starts a new key, so that a key is also found inside a value.
+
+use super::RequestId;
+
+/// The id in a query string: that of `X-Progress-Id`, or else that of `X-Progress-ID`, if it is usable.
+pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
+    let mut other_spelling = None;
+    let mut keys = Keys::new(query);
+    while let Some(key) = keys.next() {
+        match key {
+            b"X-Progress-Id" => return RequestId::new(keys.value()),
+            b"X-Progress-ID" if other_spelling.is_none() => other_spelling = Some(keys.value()),
+            _ => {}
+        }
+    }
+    other_spelling.and_then(RequestId::new)
+}
+
+/// The name of the function that a JSONP answer calls: `X-Progress-Callback` if it consists of ASCII letters, digits, `.`
+/// and `_`, else `progress`.
+pub fn callback(query: &[u8]) -> &[u8] {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    let mut keys = Keys::new(query);
+    while let Some(key) = keys.next() {
+        if key == b"X-Progress-Callback" {
+            return Some(keys.value()).filter(|name| name.iter().all(harmless)).unwrap_or(b"progress");
+        }
+    }
+    b"progress"
+}
+
+/// Walks over what may be a key.
+struct Keys<'q> {
+    query: &'q [u8],
+    /// Where the value of the current key starts, and the next key too.
+    position: usize,
+    separator: Option<u8>,
+}
+
+impl<'q> Keys<'q> {
+    fn new(query: &'q [u8]) -> Self {
+        Self { query, position: 0, separator: None }
+    }
+
+    fn next(&mut self) -> Option<&'q [u8]> {
+        let rest = &self.query[self.position..];
+        for (length, &byte) in rest.iter().enumerate() {
+            if self.separator.is_none() && matches!(byte, b'&' | b';') {
+                self.separator = Some(byte);
+            }
+            if byte == b'=' || self.separator == Some(byte) {
+                self.position += length + 1;
+                return Some(&rest[..length]);
+            }
+        }
+        None
+    }
+
+    /// The value of the key that `next` returned last.
+    fn value(&self) -> &'q [u8] {
+        let rest = &self.query[self.position..];
+        let ends = |byte: &u8| self.separator.map_or(matches!(byte, b'&' | b';'), |separator| *byte == separator);
+        &rest[..rest.iter().position(ends).unwrap_or(rest.len())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_ids_as_lighttpd2_does() {
+        let long = [b"X-Progress-Id=", [b'y'; 129].as_slice()].concat();
+        let cases: [(&[u8], Option<&[u8]>); 24] = [
+            (b"", None),
+            (b"X-Progress-Id=a", Some(b"a")),
+            (b"X-Progress-ID=a", Some(b"a")),
+            (b"x-progress-id=a", None),
+            (b"X-Progress-ID=other&X-Progress-Id=first", Some(b"first")),
+            (b"X-Progress-Id=first&X-Progress-ID=other", Some(b"first")),
+            (b"X-Progress-ID=one&X-Progress-ID=two", Some(b"one")),
+            (b"X-Progress-Id=&X-Progress-ID=other", None),
+            (b"a=1&X-Progress-Id=k1&b=2", Some(b"k1")),
+            (b"a=1;X-Progress-Id=k2;b=2", Some(b"k2")),
+            (b"a=X-Progress-Id=k5", Some(b"k5")),
+            (b"X-Progress-Id", None),
+            (b"=X-Progress-Id", None),
+            (b"xX-Progress-Id=k6", None),
+            (b"X-Progress-Id=k7;z=1&y=2", Some(b"k7")),
+            (b"a=1&X-Progress-Id=k7;z=1&y=2", Some(b"k7;z=1")),
+            (b"&X-Progress-Id=k8", Some(b"k8")),
+            (b";&X-Progress-Id=k9", None),
+            (b"X-Progress-Id&b=2", Some(b"b=2")),
+            (b"X-Progress-Id=a=b", Some(b"a=b")),
+            (b"X-Progress-Id=a%20b+c", Some(b"a%20b+c")),
+            (b"X-Progress-Id=\0\xff", Some(b"\0\xff")),
+            (b"X-Progress-Id=", None),
+            (&long, None),
+        ];
+        for (query, id) in cases {
+            assert_eq!(request_id(query).map(RequestId::bytes), id, "{}", query.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lets_only_harmless_callbacks_through() {
+        let cases: [(&[u8], &[u8]); 9] = [
+            (b"X-Progress-Id=n", b"progress"),
+            (b"X-Progress-Callback=", b""),
+            (b"X-Progress-Callback=cb&X-Progress-Id=n", b"cb"),
+            (b"X-Progress-Id=n;X-Progress-Callback=A_9.z", b"A_9.z"),
+            (b"X-Progress-Callback=a-b", b"progress"),
+            (b"X-Progress-Callback=alert(1)", b"progress"),
+            (b"X-Progress-Callback=a%2eb", b"progress"),
+            (b"X-Progress-Callback=\xc3\xa9", b"progress"),
+            (b"X-Progress-Callback=bad-&X-Progress-Callback=good", b"progress"),
+        ];
+        for (query, name) in cases {
+            assert_eq!(callback(query), name, "{}", query.escape_ascii());
+        }
+    }
+}
