@@ -1,0 +1,54 @@
+//! The counters of a running request, read from any worker.
+
+use crate::progress::{Counters, Numbers};
+use crate::sys;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Where lighttpd2 counts the bytes of one request.
+pub struct LiveCounters {
+    received: NonNull<i64>,
+    sent: NonNull<u64>,
+    content_length: NonNull<i64>,
+    response_size: NonNull<i64>,
+}
+
+// SAFETY: the words may be read from any thread, see "Reading a running request" in docs/design.md.
+unsafe impl Send for LiveCounters {}
+
+impl LiveCounters {
+    /// The counters of `vr`; `None` where it is not connected to anything.
+    ///
+    /// # Safety
+    /// - `vr` points at a request that lighttpd2 is handling, and the calling thread is its worker's.
+    /// - They are read no more after `handle_vrclose` has returned for the request.
+    pub(super) unsafe fn of(vr: NonNull<sys::liVRequest>) -> Option<Self> {
+        let vr = vr.as_ptr();
+        // SAFETY: the caller promises a live request, whose `coninfo` lives longer than itself; `req` and `resp` are NULL
+        // or streams that the connection holds, and a stream has its queue from its beginning to its end.
+        unsafe {
+            let coninfo = NonNull::new((*vr).coninfo)?.as_ptr();
+            let request_body = NonNull::new((*NonNull::new((*coninfo).req)?.as_ptr()).out)?.as_ptr();
+            let response = NonNull::new((*NonNull::new((*coninfo).resp)?.as_ptr()).out)?.as_ptr();
+            Some(Self {
+                received: NonNull::new(&raw mut (*request_body).bytes_in)?,
+                sent: NonNull::new(&raw mut (*coninfo).stats.bytes_out)?,
+                content_length: NonNull::new(&raw mut (*vr).request.content_length)?,
+                response_size: NonNull::new(&raw mut (*response).bytes_in)?,
+            })
+        }
+    }
+}
+
+impl Counters for LiveCounters {
+    fn read(&self) -> Numbers {
+        // SAFETY: `of` was promised that the words are there for as long as this is read, and lighttpd2 writes each in one
+        // aligned store, see "Reading a running request" in docs/design.md.
+        let [received, content_length, response_size] = [self.received, self.content_length, self.response_size]
+            .map(|word| unsafe { AtomicI64::from_ptr(word.as_ptr()) }.load(Relaxed));
+        // SAFETY: as above.
+        let sent = unsafe { AtomicU64::from_ptr(self.sent.as_ptr()) }.load(Relaxed);
+        let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
+        Numbers::new(bytes(received), sent, content_length, bytes(response_size))
+    }
+}

@@ -1,0 +1,64 @@
+//! The error log.
+
+use crate::sys;
+use std::ffi::{c_char, c_int};
+use std::panic::Location;
+use std::ptr;
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// Wanted by `progress.debug`.
+    Debug,
+    /// Something is odd.
+    Warning,
+    /// Something was refused or failed.
+    Error,
+}
+
+/// What has a log.
+pub trait Log {
+    /// Writes a line to it, with the caller's place in front as lighttpd2's own lines have it.
+    #[track_caller]
+    fn log(&self, level: Level, text: &str);
+}
+
+/// Writes a line to the log of `context`, or of `srv` where that is NULL.
+///
+/// # Safety
+/// `srv` is a live server. `wrk` and `context` are NULL, or the calling thread's worker and a context of one of its
+/// requests.
+#[track_caller]
+pub(super) unsafe fn write(
+    srv: *mut sys::liServer,
+    wrk: *mut sys::liWorker,
+    context: *mut sys::liLogContext,
+    level: Level,
+    text: &str,
+) {
+    let place = Location::caller();
+    let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
+    let (level, name) = match level {
+        Level::Debug => (sys::LI_LOG_LEVEL_DEBUG, "debug"),
+        Level::Warning => (sys::LI_LOG_LEVEL_WARNING, "warning"),
+        Level::Error => (sys::LI_LOG_LEVEL_ERROR, "error"),
+    };
+    let line = format!("({name}) {file}:{}: {text}", place.line());
+    let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
+    // SAFETY: the caller vouches for the first three. The format takes one precision and that many bytes at most.
+    unsafe {
+        sys::li_log_write(
+            srv,
+            wrk,
+            context,
+            level,
+            sys::LI_LOG_FLAG_TIMESTAMP,
+            c"%.*s".as_ptr(),
+            length,
+            line.as_ptr().cast::<c_char>(),
+        )
+    };
+}
+
+/// No worker.
+pub(super) const NO_WORKER: *mut sys::liWorker = ptr::null_mut();

@@ -1,0 +1,121 @@
+//! The server, and its list of modules.
+
+use super::log::{self, Level, Log, NO_WORKER};
+use crate::sys;
+use std::ffi::CStr;
+use std::ptr::{self, NonNull};
+use std::slice;
+
+/// The server.
+#[derive(Clone, Copy)]
+pub struct Server(NonNull<sys::liServer>);
+
+impl Server {
+    /// # Safety
+    /// `srv` is lighttpd2's server, and outlives the view.
+    pub unsafe fn new(srv: *mut sys::liServer) -> Option<Self> {
+        NonNull::new(srv).map(Self)
+    }
+
+    /// The pointer that lighttpd2 knows it by.
+    pub fn as_ptr(self) -> *mut sys::liServer {
+        self.0.as_ptr()
+    }
+
+    /// Whether it is the kind of server that this module is written for.
+    pub fn check_magic(self) -> Result<(), String> {
+        // SAFETY: `new` was promised a server; the number stands at its beginning so that it can be compared.
+        let magic = unsafe { (*self.as_ptr()).magic };
+        let expected = sys::LIGHTTPD_SERVER_MAGIC;
+        if magic == expected { Ok(()) } else { Err(format!("server magic {magic:#x} instead of {expected:#x}")) }
+    }
+
+    /// Whether the server and its workers look as this module's declarations say. To be asked when the workers are there.
+    pub fn check_workers(self) -> Result<(), String> {
+        self.check_magic()?;
+        let srv = self.as_ptr();
+        // SAFETY: `new` was promised a server; its array of workers is complete in `handle_prepare`.
+        let (count, workers, main_worker) =
+            unsafe { ((*srv).worker_count, (*srv).workers.as_ref(), (*srv).main_worker) };
+        let Some(workers) = workers.filter(|workers| !workers.data.is_null()) else {
+            return Err(String::from("no array of workers"));
+        };
+        if workers.len != count || count == 0 {
+            return Err(format!("{count} workers, but an array of {}", workers.len));
+        }
+        // SAFETY: the array holds `len` pointers to workers.
+        let workers: &[*mut sys::liWorker] =
+            unsafe { slice::from_raw_parts(workers.data.cast(), workers.len as usize) };
+        if workers[0] != main_worker {
+            return Err(String::from("worker 0 is not the main worker"));
+        }
+        for (number, &worker) in workers.iter().enumerate() {
+            if worker.is_null() {
+                return Err(format!("worker {number} is missing"));
+            }
+            // SAFETY: it is a worker of the array.
+            let (owner, index) = unsafe { ((*worker).srv, (*worker).ndx) };
+            if owner != srv || index as usize != number {
+                return Err(format!("worker {number} says it is worker {index} or of another server"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers a plugin, which calls `init` before it returns. NULL where lighttpd2 refused, which it logs itself.
+    ///
+    /// # Safety
+    /// What `init` registers is right and lives as long as the plugin.
+    pub unsafe fn register_plugin(self, name: &'static CStr, init: sys::liPluginInitCB) -> *mut sys::liPlugin {
+        // SAFETY: `new` was promised a server; `name` is never freed; the caller vouches for `init`.
+        unsafe { sys::li_plugin_register(self.as_ptr(), name.as_ptr(), init, ptr::null_mut()) }
+    }
+
+    /// Frees a plugin, which calls its `free` callback.
+    ///
+    /// # Safety
+    /// `plugin` was registered with this server and is not freed yet.
+    pub unsafe fn free_plugin(self, plugin: *mut sys::liPlugin) {
+        // SAFETY: the caller promises it.
+        unsafe { sys::li_plugin_free(self.as_ptr(), plugin) }
+    }
+}
+
+impl Log for Server {
+    #[track_caller]
+    fn log(&self, level: Level, text: &str) {
+        // SAFETY: `new` was promised a server.
+        unsafe { log::write(self.as_ptr(), NO_WORKER, ptr::null_mut(), level, text) }
+    }
+}
+
+/// What lighttpd2 hands to a module that it loads.
+#[derive(Clone, Copy)]
+pub struct Modules(NonNull<sys::liModules>);
+
+impl Modules {
+    /// # Safety
+    /// `mods` is lighttpd2's list of modules, and outlives the view.
+    pub unsafe fn new(mods: *mut sys::liModules) -> Option<Self> {
+        NonNull::new(mods).map(Self)
+    }
+
+    /// The server that loads the module.
+    pub fn server(self) -> Option<Server> {
+        // SAFETY: `new` was promised a list of modules; in lighttpd2-worker, its owner is the server.
+        unsafe { Server::new((*self.0.as_ptr()).main.cast()) }
+    }
+
+    /// Whether modules of this kind can be loaded.
+    pub fn check_version(self) -> Result<(), String> {
+        // SAFETY: `new` was promised a list of modules.
+        let (version, size) = unsafe { ((*self.0.as_ptr()).version, (*self.0.as_ptr()).sizeof_off_t) };
+        if version != sys::MODULE_VERSION {
+            return Err(format!("module version {version} instead of {}", sys::MODULE_VERSION));
+        }
+        if usize::from(size) != size_of::<libc::off_t>() {
+            return Err(format!("off_t of {size} bytes instead of {}", size_of::<libc::off_t>()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! A request.
+
+use super::log::{self, Level, Log};
+use super::{LiveCounters, Plugin, value};
+use crate::sys;
+use std::ffi::{c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A request that is being handled.
+#[derive(Clone, Copy)]
+pub struct VRequest<'a> {
+    vr: NonNull<sys::liVRequest>,
+    alive: PhantomData<&'a sys::liVRequest>,
+}
+
+/// An HTTP method that lighttpd2 knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method(sys::liHttpMethod);
+
+impl Method {
+    /// The method of uploads.
+    pub const POST: Self = Self(sys::LI_HTTP_METHOD_POST);
+
+    /// The method of that name.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let length = sys::gssize::try_from(name.len()).ok()?;
+        // SAFETY: lighttpd2 reads that many bytes.
+        Self::known(unsafe { sys::li_http_method_from_string(name.as_ptr().cast(), length) })
+    }
+
+    /// The bit that stands for it in a set of methods.
+    pub fn bit(self) -> i64 {
+        1 << self.0
+    }
+
+    fn known(method: sys::liHttpMethod) -> Option<Self> {
+        (0..i64::BITS as sys::liHttpMethod - 1).contains(&method).then_some(Self(method))
+    }
+}
+
+/// The word that a plugin has in every request; zero for a new one.
+#[derive(Clone, Copy)]
+pub struct Slot<'a>(NonNull<*mut c_void>, PhantomData<&'a sys::liVRequest>);
+
+impl Slot<'_> {
+    /// What it holds.
+    pub fn get(self) -> usize {
+        // SAFETY: it is an element of `plugin_ctx`, made by `VRequest::slot`.
+        unsafe { self.0.read() }.addr()
+    }
+
+    /// Makes it hold `word`.
+    pub fn set(self, word: usize) {
+        // SAFETY: as in `get`; nobody but the plugin looks into it.
+        unsafe { self.0.write(std::ptr::without_provenance_mut(word)) }
+    }
+}
+
+impl<'a> VRequest<'a> {
+    /// # Safety
+    /// `vr` is a live request during `'a`, and the calling thread is its worker's.
+    pub unsafe fn new(vr: *mut sys::liVRequest) -> Self {
+        // SAFETY: the caller promises that it points at something.
+        Self { vr: unsafe { NonNull::new_unchecked(vr) }, alive: PhantomData }
+    }
+
+    /// Its query string, as the client sent it, without the question mark.
+    pub fn query(self) -> &'a [u8] {
+        // SAFETY: `new` was promised a live request; only the request's own actions change its query string, one after
+        // another.
+        unsafe { value::bytes((*self.as_ptr()).request.uri.query) }.unwrap_or_default()
+    }
+
+    /// Its method, if it is a known one.
+    pub fn method(self) -> Option<Method> {
+        // SAFETY: `new` was promised a live request.
+        Method::known(unsafe { (*self.as_ptr()).request.http_method })
+    }
+
+    /// The number of the worker that handles it.
+    pub fn worker(self) -> usize {
+        // SAFETY: `new` was promised a live request, which has a worker that outlives it.
+        unsafe { (*(*self.as_ptr()).wrk).ndx as usize }
+    }
+
+    /// The value that the boolean option `number` of `plugin` has for it.
+    pub fn boolean_option<T>(self, plugin: Plugin<'_, T>, number: usize) -> bool {
+        // SAFETY: as in `number_option`.
+        unsafe { (*(*self.as_ptr()).options.add(plugin.option(number))).boolean != 0 }
+    }
+
+    /// The value that the numeric option `number` of `plugin` has for it.
+    pub fn number_option<T>(self, plugin: Plugin<'_, T>, number: usize) -> i64 {
+        // SAFETY: `new` was promised a live request, which has a value for each option of each plugin.
+        unsafe { (*(*self.as_ptr()).options.add(plugin.option(number))).number }
+    }
+
+    /// The word that `plugin` keeps in it.
+    pub fn slot<T>(self, plugin: Plugin<'_, T>) -> Slot<'a> {
+        // SAFETY: `new` was promised a live request, which has a slot for each plugin.
+        unsafe { Slot(NonNull::new_unchecked((*(*self.as_ptr()).plugin_ctx).pdata.add(plugin.id())), PhantomData) }
+    }
+
+    /// Its counters; `None` where it is not connected to anything.
+    ///
+    /// # Safety
+    /// They are read no more after `handle_vrclose` has returned for the request.
+    pub unsafe fn counters(self) -> Option<LiveCounters> {
+        // SAFETY: `new` was promised a live request, and the caller promises the rest.
+        unsafe { LiveCounters::of(self.vr) }
+    }
+
+    /// The HTTP status of its response; 0 where none was chosen.
+    pub fn status(self) -> i32 {
+        // SAFETY: `new` was promised a live request.
+        unsafe { (*self.as_ptr()).response.http_status }
+    }
+
+    /// Whether all that its connection was given has gone to the client. To be asked before it is reset.
+    pub fn is_all_sent(self) -> bool {
+        self.response().is_none_or(|response| {
+            // SAFETY: `response` found the queue; `new` was promised a live request, which has its `coninfo`.
+            unsafe { (*(*self.as_ptr()).coninfo).stats.bytes_out >= (*response.as_ptr()).bytes_in as u64 }
+        })
+    }
+
+    /// Whether its response has come to its end. To be asked before it is reset.
+    pub fn is_response_closed(self) -> bool {
+        // SAFETY: `response` found the queue.
+        self.response().is_some_and(|response| unsafe { (*response.as_ptr()).is_closed != 0 })
+    }
+
+    /// Whether something answers it already.
+    pub fn is_handled(self) -> bool {
+        // SAFETY: `new` was promised a live request on this thread.
+        unsafe { sys::li_vrequest_is_handled(self.as_ptr()) != 0 }
+    }
+
+    /// Answers it with status 200, or does nothing where something answers it already.
+    pub fn respond(self, headers: &[(&str, &str)], body: &[u8]) {
+        let vr = self.as_ptr();
+        // SAFETY: `new` was promised a live request on this thread. lighttpd2 copies names, values and body; `direct_out`
+        // is there once `li_vrequest_handle_direct` has agreed.
+        unsafe {
+            if sys::li_vrequest_handle_direct(vr) == 0 {
+                return;
+            }
+            (*vr).response.http_status = 200;
+            for (name, value) in headers {
+                sys::li_http_header_overwrite(
+                    (*vr).response.headers,
+                    name.as_ptr().cast::<c_char>(),
+                    name.len() as _,
+                    value.as_ptr().cast::<c_char>(),
+                    value.len() as _,
+                );
+            }
+            sys::li_chunkqueue_append_mem((*vr).direct_out, body.as_ptr().cast(), body.len() as sys::gssize);
+        }
+    }
+
+    /// The queue that its response goes through.
+    fn response(self) -> Option<NonNull<sys::liChunkQueue>> {
+        // SAFETY: `new` was promised a live request, which has its `coninfo`; `resp` is NULL or a stream with its queue.
+        unsafe { NonNull::new((*NonNull::new((*(*self.as_ptr()).coninfo).resp)?.as_ptr()).out) }
+    }
+
+    fn as_ptr(self) -> *mut sys::liVRequest {
+        self.vr.as_ptr()
+    }
+}
+
+impl Log for VRequest<'_> {
+    #[track_caller]
+    fn log(&self, level: Level, text: &str) {
+        let vr = self.as_ptr();
+        // SAFETY: `new` was promised a live request on this thread, which has a worker of a server.
+        unsafe { log::write((*(*vr).wrk).srv, (*vr).wrk, &raw mut (*vr).log_context, level, text) }
+    }
+}
