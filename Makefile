@@ -1,0 +1,44 @@
+# make help tells what there is.
+
+CARGO ?= cargo
+INSTALL ?= install
+NAME = libmod_progress.so
+BUILT = target/release/$(NAME)
+# A line that only this module has, to tell it from the C module.
+MARK = mod_progress cannot be used with this server
+
+.PHONY: all install uninstall check test help
+
+all: ## build the module: target/release/libmod_progress.so
+	@NEED=ask scripts/need cc libclang
+	$(CARGO) build --release --locked
+
+$(BUILT):
+	@echo "there is no $(BUILT) yet: run make first" >&2; exit 1
+
+# The C module, if it is there, is kept beside ours, and comes back with `make uninstall`.
+install: $(BUILT) ## install it where lighttpd2 loads modules from (or in MODULE_DIR=; DESTDIR= is put in front)
+	@set -eu; dir="$${MODULE_DIR:-$$(scripts/module-dir)}"; to="$(DESTDIR)$$dir"; \
+	$(INSTALL) -d "$$to"; \
+	if [ -e "$$to/$(NAME)" ] && ! grep -q "$(MARK)" "$$to/$(NAME)"; then mv "$$to/$(NAME)" "$$to/$(NAME).orig"; fi; \
+	$(INSTALL) -m 644 $(BUILT) "$$to/$(NAME)"; \
+	echo "installed $$to/$(NAME)"
+
+uninstall: ## remove it again, and bring back what was there before
+	@set -eu; dir="$${MODULE_DIR:-$$(scripts/module-dir)}"; at="$(DESTDIR)$$dir/$(NAME)"; \
+	if [ -e "$$at" ] && grep -q "$(MARK)" "$$at"; then rm "$$at"; echo "removed $$at"; fi; \
+	if [ -e "$$at.orig" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
+
+check: ## format, lints and tests
+	@NEED=ask scripts/need cc libclang
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --workspace --locked
+
+test: ## install what is missing, then run every check and test there is, and count them
+	@scripts/need cc libclang
+	@scripts/test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done
+	@echo "variables: MODULE_DIR DESTDIR LIGHTTPD2_WORKER LIGHTTPD2_SOURCE LIGHTTPD2_BUILD HOST"
