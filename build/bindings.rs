@@ -21,7 +21,7 @@ impl RealHeaders {
         let directory = |name: &str, value: Option<&OsStr>, marker: &str| match value.filter(|value| !value.is_empty())
         {
             Some(path) if Path::new(path).join(marker).is_file() => Ok(Some(PathBuf::from(path))),
-            Some(path) => Err(format!("{name} is {}, but there is no {marker} in it", path.display())),
+            Some(path) => Err(format!("{name} is {}, but there is no {marker} in it", Path::new(path).display())),
             None => Ok(None),
         };
         let source = directory("LIGHTTPD2_SOURCE", source, "include/lighttpd/base.h")?;

@@ -50,6 +50,16 @@ impl Slot<'_> {
         unsafe { self.0.read() }.addr()
     }
 
+    /// Whether it holds zero.
+    pub fn is_clear(self) -> bool {
+        self.get() == 0
+    }
+
+    /// Makes it hold zero again.
+    pub fn clear(self) {
+        self.set(0);
+    }
+
     /// Makes it hold `word`.
     pub fn set(self, word: usize) {
         // SAFETY: as in `get`; nobody but the plugin looks into it.

@@ -227,7 +227,18 @@ unsafe extern "C" fn handle_close(connection: *mut sys::liConnection, plugin: *m
 }
 
 unsafe extern "C" fn handle_vrclose(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
-    // SAFETY: lighttpd2 passes a request and this plugin.
+    // SAFETY: lighttpd2 passes a request and this plugin, which `close` takes too.
+    unsafe {
+        if !track::is_done(VRequest::new(vr), Plugin::new(plugin)) {
+            close(vr, plugin);
+        }
+    }
+}
+
+/// The rest of `handle_vrclose`: apart, so that most requests do not pay for its stack frame.
+#[inline(never)]
+unsafe extern "C" fn close(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
+    // SAFETY: `handle_vrclose` passes what it got.
     let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::new(plugin)) };
     guard(
         || track::closed(vr, plugin),

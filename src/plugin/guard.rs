@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub fn guard<R>(operation: impl FnOnce() -> R, on_panic: impl FnOnce(&str) -> R) -> R {
     catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|panic| {
         let result = on_panic(message(&*panic));
-        // The message could have been made to panic in its turn when it is dropped.
+        // What was thrown could panic in its turn when it is dropped.
         std::mem::forget(panic);
         result
     })

@@ -10,7 +10,7 @@ pub fn track(vr: VRequest<'_>, plugin: Plugin<'_>) {
         return;
     }
     let slot = vr.slot(plugin);
-    if Tracked::load(slot).is_some() {
+    if !slot.is_clear() {
         vr.log(Level::Warning, "progress.track: already tracking request");
         return;
     }
@@ -40,12 +40,18 @@ pub fn closing(connection: Connection<'_>, plugin: Plugin<'_>) {
     }
 }
 
-/// `handle_vrclose`: ends the request's entry.
+/// Whether `handle_vrclose` has nothing to do, as for most requests: this one is not tracked, and it is not its turn to
+/// look after the others. Cannot panic.
+pub fn is_done(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
+    vr.slot(plugin).is_clear() && !plugin.data().table.is_time_to_tend(vr.worker())
+}
+
+/// `handle_vrclose`, where [`is_done`] says no: ends the request's entry, or looks after the others.
 pub fn closed(vr: VRequest<'_>, plugin: Plugin<'_>) {
     let table = &plugin.data().table;
     let slot = vr.slot(plugin);
     let Some(tracked) = Tracked::load(slot) else { return table.tend(vr.worker(), clock::now) };
-    slot.set(0);
+    slot.clear();
     let whole = match tracked.closing {
         Closing::Orderly => vr.is_all_sent(),
         Closing::BrokenOff => false,

@@ -14,10 +14,13 @@ const SHARDS: usize = 64;
 const REMOVED_BY_THE_WAY: usize = 4;
 
 /// An untracked request looks after a shard every so many times.
-const TENDING_INTERVAL: u32 = 16;
+const TENDING_INTERVAL: u32 = 64;
 
 /// How many entries whose time is over are removed when an untracked request looks after a shard.
-const REMOVED_BY_TENDING: usize = 64;
+const REMOVED_BY_TENDING: usize = 256;
+
+/// Workers share a count of untracked requests with every 16th other one.
+const TURNS: usize = 16;
 
 /// No finished entry waits for its deadline.
 const NEVER: u64 = u64::MAX;
@@ -33,7 +36,7 @@ pub struct Table<C> {
     time_to_live: AtomicU64,
     off: AtomicBool,
     /// Counts of untracked requests, by worker.
-    turns: [Padded<AtomicU32>; 16],
+    turns: [Padded<AtomicU32>; TURNS],
 }
 
 /// Keeps what different workers write out of each other's cache lines.
@@ -120,14 +123,26 @@ impl<C: Counters> Table<C> {
         self.with(shard, now, |shard| (!self.is_off()).then(|| shard.report(id, hash, now)))
     }
 
-    /// To be called for every request that is not tracked, so that those alone free the memory of finished ones too.
-    /// `worker` is the number of the calling worker.
-    pub fn tend(&self, worker: usize, clock: impl FnOnce() -> Timestamp) {
-        let Padded(turns) = &self.turns[worker % self.turns.len()];
+    /// Counts a request that is not tracked, and says whether it is time to [`tend`](Self::tend). `worker` is the number of
+    /// the calling worker. To be asked for every such request, so that they alone free the memory of finished ones too.
+    pub fn is_time_to_tend(&self, worker: usize) -> bool {
+        let Padded(turns) = &self.turns[worker % TURNS];
         let turn = turns.load(Relaxed).wrapping_add(1);
         turns.store(turn, Relaxed);
-        if turn % TENDING_INTERVAL == 0 {
-            self.tend_shard((turn / TENDING_INTERVAL) as u8, clock);
+        turn % TENDING_INTERVAL == 0
+    }
+
+    /// Removes some entries whose time is over, from another shard each time.
+    pub fn tend(&self, worker: usize, clock: impl FnOnce() -> Timestamp) {
+        let Padded(turns) = &self.turns[worker % TURNS];
+        let Padded(guarded) = self.shard((turns.load(Relaxed) / TENDING_INTERVAL) as u8);
+        let next_deadline = guarded.next_deadline.load(Relaxed);
+        if next_deadline == NEVER {
+            return;
+        }
+        let now = clock();
+        if next_deadline <= now.0 {
+            guarded.expire(&mut guarded.shard.lock(), REMOVED_BY_TENDING, now, self.hasher());
         }
     }
 
@@ -136,19 +151,6 @@ impl<C: Counters> Table<C> {
         self.off.store(true, SeqCst);
         for Padded(guarded) in &self.shards {
             drop(std::mem::take(&mut *guarded.shard.lock()));
-        }
-    }
-
-    #[cold]
-    fn tend_shard(&self, number: u8, clock: impl FnOnce() -> Timestamp) {
-        let Padded(guarded) = self.shard(number);
-        let next_deadline = guarded.next_deadline.load(Relaxed);
-        if next_deadline == NEVER {
-            return;
-        }
-        let now = clock();
-        if next_deadline <= now.0 {
-            guarded.expire(&mut guarded.shard.lock(), REMOVED_BY_TENDING, now, self.hasher());
         }
     }
 
