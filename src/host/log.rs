@@ -25,17 +25,13 @@ pub trait Log {
 
 /// Writes a line to the log of `context`, or of `srv` where that is NULL.
 ///
+/// No worker is named to lighttpd2, which would keep the line until that worker's next turn: so lines of several workers
+/// stand in the order in which they were written.
+///
 /// # Safety
-/// `srv` is a live server. `wrk` and `context` are NULL, or the calling thread's worker and a context of one of its
-/// requests.
+/// `srv` is a live server; `context` is NULL, or that of a request of the calling thread's worker.
 #[track_caller]
-pub(super) unsafe fn write(
-    srv: *mut sys::liServer,
-    wrk: *mut sys::liWorker,
-    context: *mut sys::liLogContext,
-    level: Level,
-    text: &str,
-) {
+pub(super) unsafe fn write(srv: *mut sys::liServer, context: *mut sys::liLogContext, level: Level, text: &str) {
     let place = Location::caller();
     let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
     let (level, name) = match level {
@@ -45,11 +41,12 @@ pub(super) unsafe fn write(
     };
     let line = format!("({name}) {file}:{}: {text}", place.line());
     let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
-    // SAFETY: the caller vouches for the first three. The format takes one precision and that many bytes at most.
+    // SAFETY: the caller vouches for server and context; without a worker any thread may write. The format takes one
+    // precision and that many bytes at most.
     unsafe {
         sys::li_log_write(
             srv,
-            wrk,
+            ptr::null_mut(),
             context,
             level,
             sys::LI_LOG_FLAG_TIMESTAMP,
@@ -59,6 +56,3 @@ pub(super) unsafe fn write(
         )
     };
 }
-
-/// No worker.
-pub(super) const NO_WORKER: *mut sys::liWorker = ptr::null_mut();

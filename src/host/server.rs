@@ -1,6 +1,6 @@
 //! The server, and its list of modules.
 
-use super::log::{self, Level, Log, NO_WORKER};
+use super::log::{self, Level, Log};
 use crate::sys;
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
@@ -85,7 +85,7 @@ impl Log for Server {
     #[track_caller]
     fn log(&self, level: Level, text: &str) {
         // SAFETY: `new` was promised a server.
-        unsafe { log::write(self.as_ptr(), NO_WORKER, ptr::null_mut(), level, text) }
+        unsafe { log::write(self.as_ptr(), ptr::null_mut(), level, text) }
     }
 }
 

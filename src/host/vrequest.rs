@@ -186,6 +186,6 @@ impl Log for VRequest<'_> {
     fn log(&self, level: Level, text: &str) {
         let vr = self.as_ptr();
         // SAFETY: `new` was promised a live request on this thread, which has a worker of a server.
-        unsafe { log::write((*(*vr).wrk).srv, (*vr).wrk, &raw mut (*vr).log_context, level, text) }
+        unsafe { log::write((*(*vr).wrk).srv, &raw mut (*vr).log_context, level, text) }
     }
 }
