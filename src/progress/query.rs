@@ -123,4 +123,48 @@ mod tests {
             assert_eq!(callback(query), name, "{}", query.escape_ascii());
         }
     }
+
+    /// The value of `key`, found in a roundabout way.
+    fn naive_value<'q>(query: &'q [u8], key: &[u8]) -> Option<&'q [u8]> {
+        let separator = query.iter().find(|byte| b"&;".contains(byte));
+        let is_separator = |byte: &u8| Some(byte) == separator;
+        let ends =
+            query.iter().enumerate().filter(|(_, byte)| **byte == b'=' || is_separator(byte)).map(|(end, _)| end);
+        let mut start = 0;
+        for end in ends {
+            if &query[start..end] == key {
+                return query[end + 1..].split(is_separator).next();
+            }
+            start = end + 1;
+        }
+        None
+    }
+
+    #[test]
+    fn does_what_a_naive_search_does() {
+        let pieces: [&[u8]; 12] = [
+            b"X-Progress-Id",
+            b"X-Progress-ID",
+            b"X-Progress-Callback",
+            b"=",
+            b"=",
+            b"&",
+            b";",
+            b"a",
+            b".",
+            b"%26",
+            b"\0",
+            b"",
+        ];
+        let random = &mut fastrand::Rng::with_seed(7);
+        for _ in 0..if cfg!(miri) { 200 } else { 100_000 } {
+            let query: Vec<u8> =
+                (0..random.usize(..12)).flat_map(|_| pieces[random.usize(..pieces.len())]).copied().collect();
+            let id = naive_value(&query, b"X-Progress-Id").or_else(|| naive_value(&query, b"X-Progress-ID"));
+            assert_eq!(request_id(&query), id.and_then(RequestId::new), "{}", query.escape_ascii());
+            let name =
+                naive_value(&query, b"X-Progress-Callback").filter(|name| !name.iter().any(|b| b"=-;&%\0".contains(b)));
+            assert_eq!(callback(&query), name.unwrap_or(b"progress"), "{}", query.escape_ascii());
+        }
+    }
 }
