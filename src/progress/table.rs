@@ -100,7 +100,7 @@ impl<C: Counters> Table<C> {
             return None;
         }
         let (hash, shard) = self.place(id);
-        let index = self.with(shard, now, |guarded| guarded.begin(id, hash, counters, self.hasher()));
+        let index = self.with(shard, now, |guarded| guarded.begin(id, hash, counters));
         Some(Ticket { shard, index })
     }
 
@@ -169,14 +169,14 @@ impl<C: Counters> Table<C> {
         self.off.load(SeqCst)
     }
 
-    fn hasher(&self) -> impl Fn(&[u8]) -> u64 {
-        |id| self.keys.hash_one(id)
+    fn hasher(&self) -> impl Fn(&[u8]) -> u32 {
+        |id| self.keys.hash_one(id) as u32
     }
 
-    /// The hash of `id`, and its shard: by bits of the hash that the shard's index hardly looks at.
-    fn place(&self, id: RequestId<'_>) -> (u64, u8) {
+    /// The hash of `id` for its shard, and the shard, which other bits decide.
+    fn place(&self, id: RequestId<'_>) -> (u32, u8) {
         let hash = self.keys.hash_one(id.bytes());
-        (hash, (hash >> 48) as u8 % SHARDS as u8)
+        (hash as u32, (hash >> 32) as u8 % SHARDS as u8)
     }
 
     /// How many requests are known, with those whose time is over and that are not removed yet.
@@ -187,7 +187,7 @@ impl<C: Counters> Table<C> {
 }
 
 impl<C: Counters> Guarded<C> {
-    fn expire(&self, shard: &mut Shard<C>, most: usize, now: Timestamp, hasher: impl Fn(&[u8]) -> u64) {
+    fn expire(&self, shard: &mut Shard<C>, most: usize, now: Timestamp, hasher: impl Fn(&[u8]) -> u32) {
         if self.next_deadline.load(Relaxed) <= now.0 {
             let next_deadline = shard.expire(most, now, hasher).map_or(NEVER, |deadline| deadline.0);
             self.next_deadline.store(next_deadline, Relaxed);
