@@ -198,7 +198,10 @@ typedef struct liVRequest {
 typedef struct liConnection {
 	char opaque_head[64];
 	liConInfo info;
-	char opaque_streams[328];
+	gint opaque_state;
+	gboolean opaque_response_headers_sent, opaque_expect_100_cont;
+	gboolean out_has_all_data; /* the response has come to its end, though perhaps not to the client */
+	char opaque_streams[312];
 	liVRequest *mainvr;
 	char opaque_rest[328];
 } liConnection;

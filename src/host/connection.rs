@@ -26,9 +26,13 @@ impl<'a> Connection<'a> {
         unsafe { VRequest::new((*self.connection.as_ptr()).mainvr) }
     }
 
-    /// Whether it broke off. Only in `handle_close` does it say so just where it did.
-    pub fn is_aborted(self) -> bool {
+    /// Whether it lets go of its request because the response has come to its end: it was not broken off, and nobody
+    /// waited for too long. To be asked in `handle_close`; afterwards it does not tell.
+    pub fn is_response_complete(self) -> bool {
         // SAFETY: `new` was promised a connection.
-        unsafe { (*self.connection.as_ptr()).info.aborted != 0 }
+        unsafe {
+            let connection = self.connection.as_ptr();
+            (*connection).info.aborted == 0 && (*connection).out_has_all_data != 0
+        }
     }
 }

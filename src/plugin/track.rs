@@ -31,11 +31,11 @@ pub fn track(vr: VRequest<'_>, plugin: Plugin<'_>) {
     }
 }
 
-/// `handle_close`: notes whether the connection broke off, which is hard to tell afterwards.
+/// `handle_close`: notes whether the response was complete, which is hard to tell afterwards.
 pub fn closing(connection: Connection<'_>, plugin: Plugin<'_>) {
     let slot = connection.main_vrequest().slot(plugin);
     if let Some(tracked) = Tracked::load(slot) {
-        let closing = if connection.is_aborted() { Closing::BrokenOff } else { Closing::Orderly };
+        let closing = if connection.is_response_complete() { Closing::Complete } else { Closing::BrokenOff };
         Tracked { closing, ..tracked }.store(slot);
     }
 }
@@ -53,7 +53,7 @@ pub fn closed(vr: VRequest<'_>, plugin: Plugin<'_>) {
     let Some(tracked) = Tracked::load(slot) else { return table.tend(vr.worker(), clock::now) };
     slot.clear();
     let whole = match tracked.closing {
-        Closing::Orderly => vr.is_all_sent(),
+        Closing::Complete => vr.is_all_sent(),
         Closing::BrokenOff => false,
         Closing::NotSeen => vr.is_response_closed(),
     };
@@ -71,9 +71,9 @@ struct Tracked {
 enum Closing {
     /// Not yet, or there is none: lighttpd2's Lua subrequests have no connection of their own.
     NotSeen,
-    /// At the end of the response, or because nothing moved for too long.
-    Orderly,
-    /// It was broken off, by either side.
+    /// The response was complete, though the client may not have got all of it.
+    Complete,
+    /// It was not: broken off by either side, or nothing came for too long.
     BrokenOff,
 }
 
@@ -86,7 +86,7 @@ impl Tracked {
         let word = slot.get();
         let closing = match word >> Self::CLOSING & 3 {
             0 => Closing::NotSeen,
-            1 => Closing::Orderly,
+            1 => Closing::Complete,
             _ => Closing::BrokenOff,
         };
         (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits((word >> Self::TICKET) as u64), closing })
