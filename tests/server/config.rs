@@ -1,0 +1,153 @@
+//! Each wrong configuration is refused, and says why.
+
+use crate::suite::Test;
+use harness::{Level, Rule, Site};
+use serde_json::{Value, json};
+
+pub const TESTS: &[Test] = &[
+    Test::new("config::right_values_are_accepted", accepted),
+    Test::new("config::ttl_text_is_refused", |_| ttl(json!("x"), "expected number, got string")),
+    Test::new("config::ttl_list_of_two_is_refused", |_| ttl(json!([1, 2]), "expected number, got list")),
+    Test::new("config::ttl_list_of_text_is_refused", |_| ttl(json!(["x"]), "expected number, got string")),
+    Test::new("config::ttl_boolean_is_refused", |_| ttl(json!(true), "expected number, got boolean")),
+    Test::new("config::ttl_without_a_value_is_refused", |_| ttl(json!(null), "expected number, got NULL")),
+    Test::new("config::ttl_below_zero_is_refused", |_| ttl(json!(-5), &out_of_range("-5"))),
+    Test::new("config::ttl_of_more_than_a_year_is_refused", |_| ttl(json!(31_536_001), &out_of_range("31536001"))),
+    Test::new("config::ttl_of_many_years_is_refused", |_| {
+        ttl(json!(1_i64 << 62), &out_of_range("4611686018427387904"))
+    }),
+    Test::new("config::ttl_list_below_zero_is_refused", |_| ttl(json!([-1]), &out_of_range("-1"))),
+    Test::new("config::unknown_method_is_refused", |_| {
+        methods(json!(["FOO"]), "progress.methods: unknown method: FOO")
+    }),
+    Test::new("config::unknown_method_by_itself_is_refused", |_| {
+        methods(json!("FOO"), "progress.methods: unknown method: FOO")
+    }),
+    Test::new("config::method_in_small_letters_is_refused", |_| {
+        methods(json!(["GET", "post"]), "progress.methods: unknown method: post")
+    }),
+    Test::new("config::method_without_a_name_is_refused", |_| methods(json!(""), "progress.methods: unknown method: ")),
+    Test::new("config::method_number_is_refused", |_| methods(json!(3), &no_string(0, "number"))),
+    Test::new("config::method_number_in_a_list_is_refused", |_| methods(json!(["GET", 3]), &no_string(1, "number"))),
+    Test::new("config::method_list_in_a_list_is_refused", |_| {
+        methods(json!(["GET", "PUT", ["POST"]]), &no_string(2, "list"))
+    }),
+    Test::new("config::debug_number_is_refused", |_| {
+        setup(
+            "progress.debug",
+            json!(3),
+            "Unexpected value type 'number', expected 'boolean' for option progress.debug",
+        );
+    }),
+    Test::new("config::show_unknown_format_is_refused", |_| {
+        show(json!("nope"), "progress.show: unknown format \"nope\"")
+    }),
+    Test::new("config::show_format_in_capitals_is_refused", |_| {
+        show(json!("JSON"), "progress.show: unknown format \"JSON\"")
+    }),
+    Test::new("config::show_number_is_refused", |_| show(json!(3), NO_FORMAT)),
+    Test::new("config::show_two_formats_are_refused", |_| show(json!(["json", "jsonp"]), NO_FORMAT)),
+    Test::new("config::track_text_is_refused_in_its_own_name", |_| track(json!("x"))),
+    Test::new("config::track_number_is_refused_in_its_own_name", |_| track(json!(1))),
+    Test::new("config::method_in_a_rule_is_refused", |_| {
+        action("progress.methods", json!("FOO"), "progress.methods: unknown method: FOO");
+    }),
+    Test::new("config::unknown_setup_is_refused", |_| setup("progress.nope", json!(3), "unknown setup progress.nope")),
+    Test::new("config::unknown_action_is_refused", |_| {
+        action("progress.nope", json!(null), "unknown action progress.nope")
+    }),
+];
+
+const NO_FORMAT: &str = "progress.show expects an optional string as parameter";
+
+fn out_of_range(value: &str) -> String {
+    format!("progress.ttl: expected 0 to 31536000 seconds, got {value}")
+}
+
+fn no_string(entry: usize, kind: &str) -> String {
+    format!("progress.methods option expects a list of strings, entry #{entry} is of type {kind}")
+}
+
+fn ttl(value: Value, expected: &str) {
+    setup("progress.ttl", value, expected);
+}
+
+fn methods(value: Value, expected: &str) {
+    setup("progress.methods", value, expected);
+}
+
+fn show(value: Value, expected: &str) {
+    action("progress.show", value, expected);
+}
+
+fn track(value: Value) {
+    action("progress.track", value, "progress.track doesn't expect any parameters");
+}
+
+fn setup(name: &str, value: Value, expected: &str) {
+    assert_refused(&site().set(name, value), expected);
+}
+
+fn action(name: &str, value: Value, expected: &str) {
+    assert_refused(&Site::new().rule(Rule::all().set(name, value).respond(200, "x")), expected);
+}
+
+fn site() -> Site {
+    Site::new().rule(Rule::all().respond(200, "x"))
+}
+
+/// The reason comes first and once; what follows is the host's.
+fn assert_refused(site: &Site, expected: &str) {
+    let checked = site.check();
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let mut lines = checked.log.iter();
+    let first = lines.next().unwrap_or_else(|| panic!("nothing is in the log"));
+    assert_eq!((first.level, &*first.text), (Level::Error, expected));
+    let of_host = ["Setup '", "Action '", "config error: "];
+    for line in lines {
+        let is_of_host = of_host.iter().any(|start| line.text.starts_with(start));
+        assert!(line.level == Level::Error && is_of_host, "unexpected line: {line}");
+    }
+    let started = harness::Host::choose().and_then(|host| site.start(&host));
+    let refusal = started.err().unwrap_or_else(|| panic!("the host starts all the same"));
+    assert!(refusal.contains(expected), "{refusal}");
+}
+
+fn accepted(_workers: usize) {
+    let setups = [
+        ("progress.ttl", json!(0)),
+        ("progress.ttl", json!(1)),
+        ("progress.ttl", json!([60])),
+        ("progress.ttl", json!(31_536_000)),
+        ("progress.methods", json!("GET")),
+        ("progress.methods", json!(["GET", "POST", "PUT", "CONNECT"])),
+        ("progress.methods", json!([])),
+        ("progress.debug", json!(true)),
+        ("progress.debug", json!(false)),
+    ];
+    let actions = [
+        ("progress.show", json!(null)),
+        ("progress.show", json!("json")),
+        ("progress.show", json!("jsonp")),
+        ("progress.show", json!("legacy")),
+        ("progress.show", json!("dump")),
+        ("progress.show", json!(["legacy"])),
+        ("progress.track", json!(null)),
+        ("progress.methods", json!("PUT")),
+        ("progress.methods", json!(["PUT", "GET"])),
+        ("progress.methods", json!(null)),
+        ("progress.debug", json!(true)),
+        ("progress.debug", json!(null)),
+    ];
+    let sites = setups.map(|(name, value)| (format!("setup {name} {value}"), site().set(name, value)));
+    let rules = actions.map(|(name, value)| {
+        (format!("action {name} {value}"), Site::new().rule(Rule::all().set(name, value).respond(200, "x")))
+    });
+    for (what, site) in sites.into_iter().chain(rules) {
+        let checked = site.check();
+        assert!(
+            checked.status.success() && checked.log.iter().all(|line| line.level != Level::Error),
+            "{what}: {checked:?}"
+        );
+    }
+}

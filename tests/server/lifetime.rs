@@ -1,0 +1,152 @@
+//! How long a finished request stays known, and that its memory comes back.
+
+use crate::sites::{self, UNKNOWN};
+use crate::suite::{Need, Test};
+use harness::{Backend, Server, State, head, wait};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+pub const TESTS: &[Test] = &[
+    Test::with_workers("lifetime::known_before_its_end_unknown_after", expires),
+    Test::with_workers("lifetime::of_zero_forgets_at_once", zero),
+    Test::with_workers("lifetime::running_requests_do_not_expire", running),
+    Test::new("lifetime::errors_expire_too", errors),
+    Test::new("lifetime::an_id_used_again_starts_anew", again),
+    Test::with_workers("lifetime::unrelated_requests_bring_memory_back", memory)
+        .needs(&[Need::NoWrap("memory is measured")]),
+];
+
+/// The clock may be this coarse.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Polls until `id` is unknown, and returns when that was.
+#[track_caller]
+fn until_unknown(server: &Server, id: &str) -> Instant {
+    server.report_when(id, |report| report.state == State::Unknown);
+    Instant::now()
+}
+
+fn expires(workers: usize) {
+    for (value, seconds) in [(json!(1), 1), (json!([2]), 2)] {
+        let value: Value = value;
+        sites::plain(workers).set("progress.ttl", value).serve(|server| {
+            let start = Instant::now();
+            server.post("/t?X-Progress-Id=a", b"hi");
+            let known = server.report_at_end("a");
+            assert!(known.state == State::Done || start.elapsed() >= Duration::from_secs(seconds), "{known:?}");
+            let lived = until_unknown(server, "a") - start;
+            assert!(lived + TICK >= Duration::from_secs(seconds), "it was known for {lived:?} only");
+        });
+    }
+}
+
+fn zero(workers: usize) {
+    let backend = Backend::answering();
+    sites::proxied(workers, &backend).set("progress.ttl", 0).serve(|server| {
+        let mut client = server.connect();
+        client.begin_upload("/px?X-Progress-Id=a", 5000, 1000);
+        server.report_when("a", |report| report.received == Some(1000));
+        client.send(vec![0; 4000]);
+        assert_eq!(client.answer().status, 200);
+        client.request("GET", "/progress?X-Progress-Id=a", "", b"");
+        assert_eq!(client.answer().text(), UNKNOWN);
+    });
+}
+
+fn running(workers: usize) {
+    let backend = Backend::answering();
+    sites::proxied(workers, &backend).set("progress.ttl", 1).serve(|server| {
+        let mut client = server.connect();
+        client.begin_upload("/px?X-Progress-Id=a", 5000, 1000);
+        server.report_when("a", |report| report.received == Some(1000));
+        server.post("/t?X-Progress-Id=b", b"hi");
+        until_unknown(server, "b");
+        assert_eq!(server.progress("a"), sites::running(1000, 0, 5000, 0));
+        client.send(vec![0; 4000]);
+        client.answer();
+        assert_eq!(server.report_at_end("a").state, State::Done);
+    });
+}
+
+fn errors(workers: usize) {
+    let backend = Backend::answering();
+    sites::proxied(workers, &backend).set("progress.ttl", 1).serve(|server| {
+        server.post("/px/500?X-Progress-Id=failed", b"hi");
+        let mut client = server.connect();
+        client.begin_upload("/px?X-Progress-Id=broken", 5000, 1000);
+        server.report_when("broken", |report| report.received == Some(1000));
+        drop(client);
+        server.report_at_end("broken");
+        until_unknown(server, "failed");
+        until_unknown(server, "broken");
+    });
+}
+
+fn again(workers: usize) {
+    sites::plain(workers).set("progress.ttl", 1).serve(|server| {
+        for _ in 0..2 {
+            let start = Instant::now();
+            server.post("/t?X-Progress-Id=a", b"hi");
+            assert_eq!(server.report_at_end("a").state, State::Done);
+            let lived = until_unknown(server, "a") - start;
+            assert!(lived + TICK >= Duration::from_secs(1), "it was known for {lived:?} only");
+        }
+    });
+}
+
+const ENTRIES: usize = 10_000;
+/// Requests that are sent before their answers are read.
+const BATCH: usize = 100;
+/// Enough for all of the module's memory to be looked through.
+const UNRELATED: usize = 5_000;
+
+/// Sends `count` requests on one connection, and reads the answers.
+fn many(server: &Server, count: usize, request: impl Fn(usize) -> String) {
+    let mut client = server.connect();
+    for start in (0..count).step_by(BATCH) {
+        let batch = start..count.min(start + BATCH);
+        client.send(batch.clone().map(&request).collect::<String>());
+        for _ in batch {
+            assert_eq!(client.answer().status, 200);
+        }
+    }
+}
+
+fn memory(workers: usize) {
+    // Long enough for all entries to be there at once, on a slow machine too.
+    let is_shown = [4, 16, 64].into_iter().any(|time_to_live| comes_back(workers, time_to_live));
+    assert!(is_shown, "requests are too slow here to fill the table");
+}
+
+/// Whether all entries were there at once, and their memory came back; panics where it did not.
+fn comes_back(workers: usize, time_to_live: u64) -> bool {
+    let id = |number: usize| format!("{number:032}");
+    let post = |number: usize| head("POST", &format!("/t?X-Progress-Id={}", id(number)), "", Some(0));
+    let unrelated = |_| head("GET", "/other", "", None);
+    // Larger pieces that are freed go back to the system at once, so that it shows.
+    let site = sites::plain(workers).set("progress.ttl", time_to_live).environment("MALLOC_MMAP_THRESHOLD_", "1024");
+    site.serve(|server| {
+        many(server, UNRELATED, unrelated);
+        let before = server.memory();
+        many(server, ENTRIES, post);
+        let full = server.memory();
+        if server.report(&id(0)).state == State::Unknown {
+            return false;
+        }
+        assert!(full > before + ENTRIES as u64 * 32, "{before} bytes before, {full} after {ENTRIES} entries");
+        let limit = wait::deadline() + Duration::from_secs(time_to_live);
+        let over = wait::within(limit, "the last one is unknown", || {
+            let report = server.report(&id(ENTRIES - 1));
+            if report.state == State::Unknown { Ok(()) } else { Err(format!("{report:?}")) }
+        });
+        over.unwrap_or_else(|error| panic!("{error}"));
+        let half = full - (full - before) / 2;
+        assert!(server.memory() > half, "time alone brings it back: the test shows nothing");
+        wait::until("memory is given back", || {
+            many(server, UNRELATED, unrelated);
+            let left = server.memory();
+            if left < half { Ok(()) } else { Err(format!("{before} bytes before, {full} full, {left} left")) }
+        });
+        true
+    })
+}

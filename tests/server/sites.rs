@@ -1,0 +1,58 @@
+//! Sites that several tests use.
+
+use harness::{Backend, Rule, Site};
+
+/// Polls at `/progress` and, in the other formats, at `/progress-FORMAT`; tracked requests below `/t` that are answered at
+/// once, tracked downloads of the site's files below `/get`, and untracked requests everywhere else.
+pub fn plain(workers: usize) -> Site {
+    end(polls(workers))
+}
+
+/// As [`plain`], with tracked requests to `backend` below `/px`, as it arrives below `/stream`, and tracked GET requests to it
+/// below `/pg`.
+pub fn proxied(workers: usize, backend: &Backend) -> Site {
+    let backend = backend.address();
+    let site = polls(workers)
+        .rule(Rule::prefix("/px").track().proxy(backend))
+        .rule(Rule::prefix("/stream").track().stream_to(backend))
+        .rule(Rule::prefix("/pg").set("progress.methods", "GET").track().proxy(backend));
+    end(site)
+}
+
+fn polls(workers: usize) -> Site {
+    let site = Site::new().workers(workers).rule(Rule::path("/progress").show().respond(404, "no id\n"));
+    ["json", "jsonp", "legacy", "dump"]
+        .into_iter()
+        .fold(site, |site, format| site.rule(Rule::path(&format!("/progress-{format}")).show_as(format)))
+}
+
+fn end(site: Site) -> Site {
+    site.rule(Rule::prefix("/t").track().respond(200, "x"))
+        .rule(Rule::prefix("/get").set("progress.methods", ["GET", "HEAD"]).track().files())
+        .rule(Rule::all().respond(200, "x"))
+}
+
+/// What `/progress` answers while a request runs.
+pub fn running(received: u64, sent: u64, request_size: u64, response_size: u64) -> String {
+    numbers("running", received, sent, request_size, response_size)
+}
+
+/// What `/progress` answers about a response that the client got as `size` bytes.
+pub fn done(received: u64, size: u64) -> String {
+    numbers("done", received, size, received, size)
+}
+
+/// What `/progress` answers about a request that did not end well.
+pub fn error(status: u16) -> String {
+    format!(r#"{{"state": "error", "status": {status}}}"#)
+}
+
+/// What `/progress` answers about an id that nobody uses.
+pub const UNKNOWN: &str = r#"{"state": "unknown"}"#;
+
+/// What `/progress` answers with all four numbers.
+pub fn numbers(state: &str, received: u64, sent: u64, request_size: u64, response_size: u64) -> String {
+    format!(
+        r#"{{"state": "{state}", "received": {received}, "sent": {sent}, "request_size": {request_size}, "response_size": {response_size}}}"#
+    )
+}
