@@ -1,0 +1,231 @@
+//! The functions of lighttpd2 that the module calls.
+
+use crate::action::Parts;
+use crate::log::is_level;
+use crate::request::{Direct, State};
+use crate::server::Server;
+use crate::sys;
+use libloading::os::unix::Library;
+use std::ffi::{CStr, c_char, c_void};
+use std::process::abort;
+use std::slice;
+
+/// Ends the program: the module has done what lighttpd2 does not allow.
+pub fn broken(what: &str) -> ! {
+    eprintln!("standin: the module breaks a rule of lighttpd2: {what}");
+    abort()
+}
+
+/// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
+fn functions() -> [(&'static str, *const c_void); 10] {
+    macro_rules! function {
+        ($name:ident) => {{
+            let [declared, _] = [sys::$name, $name];
+            (concat!(stringify!($name), "\0"), declared as *const c_void)
+        }};
+    }
+    [
+        function!(li_plugin_register),
+        function!(li_plugin_free),
+        function!(li_action_new_function),
+        function!(li_http_method_from_string),
+        function!(li_valuetype_string),
+        function!(li_http_header_overwrite),
+        function!(li_vrequest_is_handled),
+        function!(li_vrequest_handle_direct),
+        function!(li_chunkqueue_append_mem),
+        ("li_log_write\0", sys::li_log_write as *const c_void),
+    ]
+}
+
+/// Whether a library that this program loads finds all of them.
+pub fn check() -> Result<(), String> {
+    let program = Library::this();
+    for (name, address) in functions() {
+        // SAFETY: it is only compared.
+        let found = unsafe { program.get::<*const c_void>(name.as_bytes()) };
+        if !found.is_ok_and(|found| *found == address) {
+            return Err(format!(
+                "this program does not export {}: link it with -rdynamic",
+                name.trim_end_matches('\0')
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_plugin_register(
+    srv: *mut sys::liServer,
+    name: *const sys::gchar,
+    init: sys::liPluginInitCB,
+    userdata: sys::gpointer,
+) -> *mut sys::liPlugin {
+    // SAFETY: the caller promises it.
+    unsafe { Server::from_abi(srv).register_plugin(name, init, userdata) }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_plugin_free(srv: *mut sys::liServer, p: *mut sys::liPlugin) {
+    // SAFETY: the caller promises it.
+    unsafe { Server::from_abi(srv) }.free_plugin(p);
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_action_new_function(
+    func: sys::liActionFuncCB,
+    fcleanup: sys::liActionCleanupCB,
+    ffree: sys::liActionFreeCB,
+    param: sys::gpointer,
+) -> *mut sys::liAction {
+    Parts { function: func, cleanup: fcleanup, free: ffree, param }.into_abi()
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_http_method_from_string(
+    method_str: *const sys::gchar,
+    len: sys::gssize,
+) -> sys::liHttpMethod {
+    let Ok(length) = usize::try_from(len) else { broken("a method name of negative length") };
+    // SAFETY: the caller promises as many bytes.
+    method_of(unsafe { slice::from_raw_parts(method_str.cast(), length) })
+}
+
+/// The method of that name.
+pub fn method_of(name: &[u8]) -> sys::liHttpMethod {
+    const NAMES: [&[u8]; 22] = [
+        b"GET",
+        b"POST",
+        b"HEAD",
+        b"OPTIONS",
+        b"PROPFIND",
+        b"MKCOL",
+        b"PUT",
+        b"DELETE",
+        b"COPY",
+        b"MOVE",
+        b"PROPPATCH",
+        b"REPORT",
+        b"CHECKOUT",
+        b"CHECKIN",
+        b"VERSION-CONTROL",
+        b"UNCHECKOUT",
+        b"MKACTIVITY",
+        b"MERGE",
+        b"LOCK",
+        b"UNLOCK",
+        b"LABEL",
+        b"CONNECT",
+    ];
+    let number = NAMES.iter().position(|&known| known == name);
+    number.map_or(sys::LI_HTTP_METHOD_UNSET, |number| number as sys::liHttpMethod)
+}
+
+/// # Safety
+/// None.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_valuetype_string(type_: sys::liValueType) -> *const c_char {
+    name_of_type(type_).as_ptr()
+}
+
+/// What lighttpd2 calls a type of values.
+pub fn type_name(kind: sys::liValueType) -> &'static str {
+    name_of_type(kind).to_str().unwrap_or_default()
+}
+
+fn name_of_type(kind: sys::liValueType) -> &'static CStr {
+    match kind {
+        sys::LI_VALUE_NONE => c"none",
+        sys::LI_VALUE_BOOLEAN => c"boolean",
+        sys::LI_VALUE_NUMBER => c"number",
+        sys::LI_VALUE_STRING => c"string",
+        sys::LI_VALUE_LIST => c"list",
+        sys::LI_VALUE_ACTION => c"action",
+        sys::LI_VALUE_CONDITION => c"condition",
+        _ => c"<unknown>",
+    }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_http_header_overwrite(
+    headers: *mut sys::liHttpHeaders,
+    key: *const sys::gchar,
+    keylen: usize,
+    val: *const sys::gchar,
+    valuelen: usize,
+) {
+    // SAFETY: the caller promises the headers of a request, and as many bytes.
+    unsafe {
+        let key = slice::from_raw_parts(key.cast::<u8>(), keylen);
+        let value = slice::from_raw_parts(val.cast::<u8>(), valuelen);
+        State::of_headers(headers).set_header(key, value);
+    }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_is_handled(vr: *mut sys::liVRequest) -> sys::gboolean {
+    // SAFETY: the caller promises a request.
+    unsafe { State::of_request(vr) }.is_handled().into()
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_handle_direct(vr: *mut sys::liVRequest) -> sys::gboolean {
+    // SAFETY: the caller promises a request.
+    unsafe { State::handle_direct(vr) }.into()
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_chunkqueue_append_mem(cq: *mut sys::liChunkQueue, mem: *const c_void, len: sys::gssize) {
+    let Ok(length) = usize::try_from(len) else { broken("a piece of memory of negative length") };
+    // SAFETY: the caller promises a queue, and as many bytes.
+    unsafe { Direct::append(cq, slice::from_raw_parts(mem.cast(), length)) };
+}
+
+/// Where `li_log_write` passes its text.
+///
+/// # Safety
+/// `srv` is a server, `wrk` and `context` are NULL or a worker and a context of one of its requests, `text` is of that
+/// length.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn standin_log(
+    srv: *mut sys::liServer,
+    wrk: *mut sys::liWorker,
+    context: *mut sys::liLogContext,
+    level: sys::liLogLevel,
+    flags: sys::guint,
+    text: *const c_char,
+    length: usize,
+) {
+    // SAFETY: the caller promises a server.
+    let server = unsafe { Server::from_abi(srv) };
+    // SAFETY: the caller promises a worker or NULL.
+    if !wrk.is_null() && unsafe { (*wrk).srv } != srv {
+        broken("a log line for a worker of another server");
+    }
+    // SAFETY: the caller promises a context or NULL.
+    if !context.is_null() && !unsafe { (*context).log_map }.is_null() {
+        broken("a log line for something that is no log context");
+    }
+    if !is_level(level) {
+        broken("a log line of no known level");
+    }
+    // SAFETY: the caller promises as many bytes.
+    let text = unsafe { slice::from_raw_parts(text.cast::<u8>(), length) };
+    server.log.line(&String::from_utf8_lossy(text), flags & sys::LI_LOG_FLAG_TIMESTAMP != 0);
+}

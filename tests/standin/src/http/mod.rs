@@ -1,0 +1,26 @@
+//! As much of HTTP/1.1 as tests and the demonstration need.
+
+mod body;
+mod connection;
+mod file;
+mod head;
+mod output;
+mod proxy;
+mod rules;
+mod sink;
+
+pub use connection::{Connection, Fate};
+pub use rules::Rules;
+
+/// How much is read or kept at once, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// How much of a response waits for the client, or of a body for the backend, before no more is taken, in bytes.
+const BUFFER: usize = 256 * 1024;
+
+/// The longest header that is taken, in bytes.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// The peer has sent what is no HTTP.
+#[derive(Debug, PartialEq, Eq)]
+struct Malformed;

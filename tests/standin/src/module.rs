@@ -1,0 +1,114 @@
+//! The module under test, loaded into a server.
+
+use crate::exports;
+use crate::request::Request;
+use crate::server::Server;
+use crate::sys;
+use libloading::Library;
+use std::path::Path;
+
+type EntryPoint = unsafe extern "C" fn(*mut sys::liModules, *mut sys::liModule) -> sys::gboolean;
+
+/// A loaded module. It is unloaded when this is dropped; nothing of its own may be left by then.
+pub struct Module<'s> {
+    server: &'s Server,
+    free: EntryPoint,
+    _library: Library,
+}
+
+impl<'s> Module<'s> {
+    /// Loads the module from `file`, as lighttpd2 does. An error is also in the log.
+    pub fn load(server: &'s Server, file: &Path) -> Result<Self, String> {
+        Self::open(server, file).inspect_err(|reason| {
+            server.log.error(&format!("could not load module 'mod_progress': {reason}"));
+        })
+    }
+
+    fn open(server: &'s Server, file: &Path) -> Result<Self, String> {
+        exports::check()?;
+        // SAFETY: the file is the module, which may be loaded at any time.
+        let library = unsafe { Library::new(file) }.map_err(|error| format!("{}: {error}", file.display()))?;
+        // SAFETY: every lighttpd2 module has these two, of this type.
+        let entry_point = |name: &str| unsafe { library.get::<EntryPoint>(name.as_bytes()) };
+        let missing = |error| format!("couldn't load mod_progress_init or mod_progress_free: {error}");
+        let init = *entry_point("mod_progress_init").map_err(missing)?;
+        let free = *entry_point("mod_progress_free").map_err(missing)?;
+        // SAFETY: the server's list of modules and the module's place in it are what it expects.
+        if unsafe { init(server.modules(), server.module()) } == 0 {
+            return Err(format!("calling mod_progress_init from {} failed", file.display()));
+        }
+        Ok(Self { server, free, _library: library })
+    }
+
+    /// The server that it was loaded into.
+    pub fn server(&self) -> &'s Server {
+        self.server
+    }
+
+    /// The workers are there: on the main thread, before they run.
+    pub fn handle_prepare(&self) {
+        let (srv, plugin) = (self.server.as_ptr(), self.server.plugin());
+        // SAFETY: the plugin has filled it in for this.
+        unsafe {
+            if let Some(handle_prepare) = plugin.as_ref().and_then(|plugin| plugin.handle_prepare) {
+                handle_prepare(srv, plugin);
+            }
+        }
+    }
+
+    /// A worker is about to run: on its thread.
+    pub fn handle_prepare_worker(&self, worker: usize) {
+        self.tell_worker(worker, |plugin| plugin.handle_prepare_worker);
+    }
+
+    /// A worker is about to stop: on its thread.
+    pub fn handle_worker_stop(&self, worker: usize) {
+        self.tell_worker(worker, |plugin| plugin.handle_worker_stop);
+    }
+
+    fn tell_worker(&self, worker: usize, choose: impl Fn(&sys::liPlugin) -> sys::liPluginServerStateWorker) {
+        let (srv, plugin) = (self.server.as_ptr(), self.server.plugin());
+        // SAFETY: the plugin has filled it in for this.
+        unsafe {
+            if let Some(callback) = plugin.as_ref().and_then(choose) {
+                callback(srv, plugin, self.server.worker(worker));
+            }
+        }
+    }
+
+    /// A request's connection closes, or is done with it.
+    pub fn handle_close(&self, request: &Request<'_>) {
+        let plugin = self.server.plugin();
+        // SAFETY: the plugin has filled it in for this; the request is this thread's.
+        unsafe {
+            if let Some(handle_close) = plugin.as_ref().and_then(|plugin| plugin.handle_close) {
+                handle_close(request.connection(), plugin);
+            }
+        }
+    }
+
+    /// A request is about to be reset.
+    pub fn handle_vrclose(&self, request: &Request<'_>) {
+        let plugin = self.server.plugin();
+        // SAFETY: as in `handle_close`.
+        unsafe {
+            if let Some(handle_vrclose) = plugin.as_ref().and_then(|plugin| plugin.handle_vrclose) {
+                handle_vrclose(request.vr(), plugin);
+            }
+        }
+    }
+}
+
+impl Drop for Module<'_> {
+    fn drop(&mut self) {
+        self.server.set_running(false);
+        self.server.free_workers();
+        // SAFETY: it was initialised with the same.
+        if unsafe { (self.free)(self.server.modules(), self.server.module()) } == 0 {
+            self.server.log.error("mod_progress_free failed");
+        }
+        if !self.server.plugin().is_null() {
+            exports::broken("its plugin is left when it is unloaded");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Values of the configuration, as lighttpd2 lays them out.
+
+use crate::memory::{Heap, Object};
+use crate::sys;
+use std::ptr;
+use std::sync::Arc;
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Of type none.
+    None,
+    /// A boolean.
+    Boolean(bool),
+    /// A number.
+    Number(i64),
+    /// A string of any bytes.
+    String(Vec<u8>),
+    /// A list, in which NULL may stand for a value.
+    List(Vec<Option<Data>>),
+    /// A string without bytes: its pointer is NULL.
+    NullString,
+    /// A list that is NULL.
+    NullList,
+    /// A value of another type, with nothing in it.
+    Other(sys::liValueType),
+}
+
+impl Data {
+    /// lighttpd2's number for its type.
+    pub fn kind(&self) -> sys::liValueType {
+        match self {
+            Self::None => sys::LI_VALUE_NONE,
+            Self::Boolean(_) => sys::LI_VALUE_BOOLEAN,
+            Self::Number(_) => sys::LI_VALUE_NUMBER,
+            Self::String(_) | Self::NullString => sys::LI_VALUE_STRING,
+            Self::List(_) | Self::NullList => sys::LI_VALUE_LIST,
+            Self::Other(kind) => *kind,
+        }
+    }
+}
+
+impl From<serde_json::Value> for Data {
+    /// A number that is not an integer becomes none; so does an object.
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Bool(boolean) => Self::Boolean(boolean),
+            serde_json::Value::Number(number) => number.as_i64().map_or(Self::None, Self::Number),
+            serde_json::Value::String(string) => Self::String(string.into_bytes()),
+            serde_json::Value::Array(items) => Self::List(items.into_iter().map(|item| Some(item.into())).collect()),
+            serde_json::Value::Null | serde_json::Value::Object(_) => Self::None,
+        }
+    }
+}
+
+/// A value that the module can look at. It is gone when this is dropped.
+pub struct Value {
+    abi: Object<sys::liValue>,
+    _inside: Inside,
+}
+
+enum Inside {
+    Nothing,
+    String { _text: Text },
+    List { _list: Object<sys::GPtrArray>, _pointers: Object<sys::gpointer>, _items: Vec<Option<Value>> },
+}
+
+impl Value {
+    /// Lays out `data`.
+    pub fn new(heap: &Arc<Heap>, data: &Data) -> Self {
+        let abi = Object::<sys::liValue>::unset(heap);
+        let value = abi.as_ptr();
+        // SAFETY: nobody else knows the object yet.
+        let inside = unsafe {
+            (*value).type_ = data.kind();
+            match data {
+                Data::None | Data::Other(_) => Inside::Nothing,
+                Data::Boolean(boolean) => {
+                    (*value).data.boolean = (*boolean).into();
+                    Inside::Nothing
+                }
+                Data::Number(number) => {
+                    (*value).data.number = *number;
+                    Inside::Nothing
+                }
+                Data::String(bytes) => {
+                    let text = Text::new(heap, Some(bytes));
+                    (*value).data.string = text.as_ptr();
+                    Inside::String { _text: text }
+                }
+                Data::NullString => {
+                    let text = Text::new(heap, None);
+                    (*value).data.string = text.as_ptr();
+                    Inside::String { _text: text }
+                }
+                Data::NullList => {
+                    (*value).data.list = ptr::null_mut();
+                    Inside::Nothing
+                }
+                Data::List(items) => {
+                    let items: Vec<_> =
+                        items.iter().map(|item| item.as_ref().map(|item| Self::new(heap, item))).collect();
+                    let addresses: Vec<_> = items.iter().map(|item| Self::address(item.as_ref()).cast()).collect();
+                    let pointers = Object::copy_of(heap, &addresses);
+                    let list = Object::<sys::GPtrArray>::unset(heap);
+                    // glib allocates nothing for an empty array.
+                    (*list.as_ptr()).pdata = if items.is_empty() { ptr::null_mut() } else { pointers.as_ptr() };
+                    (*list.as_ptr()).len = items.len() as sys::guint;
+                    (*value).data.list = list.as_ptr();
+                    Inside::List { _list: list, _pointers: pointers, _items: items }
+                }
+            }
+        };
+        Self { abi, _inside: inside }
+    }
+
+    /// Where it is; NULL where there is none.
+    pub fn address(value: Option<&Self>) -> *mut sys::liValue {
+        value.map_or(ptr::null_mut(), |value| value.abi.as_ptr())
+    }
+}
+
+/// A `GString`.
+pub struct Text {
+    abi: Object<sys::GString>,
+    _bytes: Object<u8>,
+}
+
+impl Text {
+    /// A string of these bytes, and a NUL; with a NULL pointer where there are none.
+    pub fn new(heap: &Arc<Heap>, bytes: Option<&[u8]>) -> Self {
+        let with_nul: Vec<u8> = bytes.unwrap_or_default().iter().copied().chain([0]).collect();
+        let stored = Object::copy_of(heap, &with_nul);
+        let abi = Object::<sys::GString>::unset(heap);
+        // SAFETY: nobody else knows the object yet.
+        unsafe {
+            (*abi.as_ptr()).str_ = if bytes.is_some() { stored.as_ptr().cast() } else { ptr::null_mut() };
+            (*abi.as_ptr()).len = with_nul.len() as sys::gsize - 1;
+            (*abi.as_ptr()).allocated_len = with_nul.len() as sys::gsize;
+        }
+        Self { abi, _bytes: stored }
+    }
+
+    /// Where it is.
+    pub fn as_ptr(&self) -> *mut sys::GString {
+        self.abi.as_ptr()
+    }
+}

@@ -1,0 +1,76 @@
+//! A server with the module loaded into it, and requests made by hand.
+
+use standin::action::Action;
+use standin::log::Log;
+use standin::memory::Memory;
+use standin::module::Module;
+use standin::request::{Close, Request};
+use standin::server::Server;
+use standin::sys;
+use std::path::PathBuf;
+
+/// The module under test.
+pub fn module() -> Result<PathBuf, String> {
+    const NAME: &str = "libmod_progress.so";
+    if let Some(file) = std::env::var_os("MODULE").map(PathBuf::from) {
+        return if file.is_file() { Ok(file) } else { Err(format!("MODULE is {}, which is no file", file.display())) };
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join(NAME));
+    let found = beside.into_iter().find(|file| file.is_file());
+    found.ok_or_else(|| format!("there is no {NAME} near {}", program.display()))
+}
+
+/// A loaded module that is prepared for requests.
+pub struct Bench<'m> {
+    pub module: &'m Module<'m>,
+    pub track: Action<'m>,
+    pub show: Action<'m>,
+}
+
+/// Runs `test` on a server with that many workers. Whatever is in its log afterwards is a failure.
+pub fn bench(memory: Memory, workers: u32, test: impl FnOnce(&Bench<'_>)) {
+    let server = Server::new(workers, memory, Log::kept());
+    let module = Module::load(&server, &module().unwrap()).expect("it is a good server");
+    module.handle_prepare();
+    let [track, show] =
+        ["progress.track", "progress.show"].map(|name| server.action(name, None).expect("the module has this action"));
+    test(&Bench { module: &module, track, show });
+    drop(module);
+    assert_eq!(server.log.take(), [""; 0], "nobody expected that");
+}
+
+impl<'m> Bench<'m> {
+    /// The server.
+    pub fn server(&self) -> &'m Server {
+        self.module.server()
+    }
+
+    /// A request of worker 0 with a body of 1000 bytes, tracked under `id`.
+    pub fn tracked(&self, id: &[u8]) -> Request<'m> {
+        let mut request = Request::new(self.module, 0);
+        request.enter(sys::LI_HTTP_METHOD_POST, Some(&query(id)), 1000);
+        request.perform(&self.track);
+        request
+    }
+
+    /// What the module answers for `id`, on worker 0.
+    pub fn report(&self, id: &[u8]) -> String {
+        let mut request = Request::new(self.module, 0);
+        let answer = ask(&mut request, &self.show, id).expect("the id is a good one");
+        request.close(Close::KeptAlive);
+        answer
+    }
+}
+
+/// What `show` answers to `request` for `id`, if it does.
+pub fn ask(request: &mut Request<'_>, show: &Action<'_>, id: &[u8]) -> Option<String> {
+    request.enter(sys::LI_HTTP_METHOD_GET, Some(&query(id)), 0);
+    request.perform(show);
+    request.answer().map(|answer| String::from_utf8(answer.body).expect("it is text"))
+}
+
+/// A query string with that id.
+pub fn query(id: &[u8]) -> Vec<u8> {
+    [b"X-Progress-Id=", id].concat()
+}
