@@ -142,23 +142,16 @@ fn broken_off_by_client(workers: usize) {
     let backend =
         Backend::scripted(|_| vec![Step::send_head(200, 1_000_000), Step::send_body(1000), Step::Hold("over")]);
     sites::proxied(workers, &backend).file("get.bin", FILE).serve(|server| {
-        let mut client = server.connect_slow();
-        client.request("GET", "/get.bin?X-Progress-Id=file", "", b"");
-        client.answer_head();
-        client.read(1000);
-        assert_eq!(server.report("file").state, State::Running);
-        drop(client);
-        server.report_at_end("file");
-        assert_eq!(server.progress("file"), error(200));
-
-        let mut client = server.connect();
-        client.request("GET", "/pg?X-Progress-Id=proxied", "", b"");
-        client.answer_head();
-        client.read(1000);
-        assert_eq!(server.report("proxied").state, State::Running);
-        drop(client);
-        server.report_at_end("proxied");
-        assert_eq!(server.progress("proxied"), error(200));
+        for (path, id) in [("/get.bin", "file"), ("/pg", "proxied")] {
+            let mut client = server.connect_slow();
+            client.request("GET", &format!("{path}?X-Progress-Id={id}"), "", b"");
+            client.answer_head();
+            client.read(1000);
+            assert_eq!(server.report(id).state, State::Running, "{id}");
+            drop(client);
+            server.report_at_end(id);
+            assert_eq!(server.progress(id), error(200), "{id}");
+        }
     });
 }
 

@@ -2,8 +2,8 @@
 
 use crate::action::Parts;
 use crate::log::is_level;
-use crate::request::{Direct, State};
 use crate::server::Server;
+use crate::state::{Direct, State};
 use crate::sys;
 use libloading::os::unix::Library;
 use std::ffi::{CStr, c_char, c_void};

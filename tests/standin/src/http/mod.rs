@@ -2,15 +2,19 @@
 
 mod body;
 mod connection;
+mod exchange;
 mod file;
 mod head;
 mod output;
 mod proxy;
+mod response;
 mod rules;
 mod sink;
 
 pub use connection::{Connection, Fate};
 pub use rules::Rules;
+
+use std::io;
 
 /// How much is read or kept at once, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -24,3 +28,18 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// The peer has sent what is no HTTP.
 #[derive(Debug, PartialEq, Eq)]
 struct Malformed;
+
+/// A connection can only be broken off.
+struct Broken;
+
+impl From<Malformed> for Broken {
+    fn from(_: Malformed) -> Self {
+        Self
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}

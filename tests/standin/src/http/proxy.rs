@@ -1,8 +1,9 @@
 //! Passes a request on to a backend.
 
 use super::body::{Body, LAST_CHUNK, push_chunk};
-use super::head::{Head, Length, RequestHead, ResponseHead, has_no_body};
+use super::head::{RequestHead, ResponseHead};
 use super::output::Output;
+use super::response::{Head, Length, has_no_body};
 use super::{BUFFER, CHUNK, Malformed};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;

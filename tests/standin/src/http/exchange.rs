@@ -1,0 +1,213 @@
+//! A request on its connection, and what answers it.
+
+use super::body::Body;
+use super::head::RequestHead;
+use super::output::Output;
+use super::proxy::{Proxy, Step};
+use super::response::{Head, Length, has_no_body};
+use super::sink::Sink;
+use super::{BUFFER, Broken, Malformed, file};
+use crate::action::Action;
+use crate::description::OwnAction;
+use crate::request::{Answer, Request};
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+/// Room for a line between two chunks, in bytes.
+const LINE: usize = 4096 + 2;
+
+/// A request, and how far its answer is.
+pub struct Exchange<'m> {
+    pub request: Request<'m>,
+    pub head: RequestHead,
+    /// What is missing of the request's body.
+    pub body: Body,
+    pub handler: Handler,
+    /// Whether the connection waits for another request afterwards.
+    pub keep_alive: bool,
+}
+
+/// What answers a request.
+pub enum Handler {
+    /// The whole response waits for the client.
+    Answered,
+    Sink(Sink),
+    Proxy(Box<Proxy>),
+}
+
+impl Exchange<'_> {
+    /// Whether something was done.
+    pub fn step(&mut self, input: &mut Vec<u8>, output: &mut Output, hurry: bool) -> Result<bool, Broken> {
+        let mut moved = false;
+        let room = if hurry { usize::MAX } else { self.handler.room() };
+        if !self.body.is_complete() && !input.is_empty() && room > 0 {
+            // Lines between chunks have to fit in.
+            let most = if matches!(self.body, Body::Chunked(_)) { room.max(LINE) } else { room };
+            let mut data = Vec::new();
+            let used = self.take_body(&input[..input.len().min(most)], |part| data.extend_from_slice(part))?;
+            input.drain(..used);
+            self.handler.take(&data);
+            if self.body.is_complete() {
+                self.handler.finish_body();
+            }
+            moved = used > 0;
+        }
+        match &mut self.handler {
+            Handler::Answered => {}
+            Handler::Sink(_) if self.body.is_complete() => {
+                let text = format!("{} bytes received\n", self.request.received.get());
+                let headers = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
+                self.answer(Answer { status: 200, headers, body: text.into_bytes() }, None, output);
+                moved = true;
+            }
+            Handler::Sink(_) => {}
+            Handler::Proxy(proxy) => {
+                let mut answer = Vec::new();
+                let step = proxy.step(&self.head, output.len() < BUFFER, &mut answer);
+                output.push(&answer);
+                self.request.given.add(answer.len());
+                match step? {
+                    Step::Waiting => {}
+                    Step::Moved => moved = true,
+                    Step::Answered { status, until_close } => {
+                        self.request.set_status(status);
+                        self.keep_alive &= !until_close;
+                        moved = true;
+                    }
+                    Step::Done => {
+                        self.request.set_complete();
+                        self.handler = Handler::Answered;
+                        moved = true;
+                    }
+                    Step::Refused => {
+                        self.answer(self.plain(503), None, output);
+                        moved = true;
+                    }
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Takes what is there of the body, and returns how much of `input` that was.
+    pub fn take_body(&mut self, input: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Malformed> {
+        let was_chunked = matches!(self.body, Body::Chunked(_));
+        let received = &self.request.received;
+        let used = self.body.decode(input, |data| {
+            received.add(data.len());
+            take(data);
+        })?;
+        if was_chunked && self.body.is_complete() {
+            self.request.content_length.set(received.get());
+        }
+        Ok(used)
+    }
+
+    pub fn perform(&mut self, actions: &[Action<'_>], output: &mut Output) {
+        let mut docroot = None;
+        for action in actions {
+            match action {
+                Action::Function(_) | Action::Setting { .. } => self.request.perform(action),
+                Action::Own(OwnAction::Respond { status, body }) => self.request.respond(*status, body),
+                Action::Own(OwnAction::Docroot(folder)) => docroot = Some(folder),
+                Action::Own(_) if self.request.is_handled() => {}
+                Action::Own(OwnAction::Proxy(backend)) => {
+                    self.request.handle_indirect();
+                    match Proxy::new(*backend, &self.head) {
+                        Ok(proxy) => self.handler = Handler::Proxy(Box::new(proxy)),
+                        Err(_) => self.answer(self.plain(503), None, output),
+                    }
+                }
+                Action::Own(OwnAction::Sink { bytes_per_second }) => {
+                    self.request.handle_indirect();
+                    self.handler = Handler::Sink(Sink::new(*bytes_per_second, Instant::now()));
+                }
+            }
+        }
+        if let Some(answer) = self.request.answer() {
+            self.answer(answer, None, output);
+        } else if !self.request.is_handled() {
+            self.request.handle_indirect();
+            match docroot {
+                Some(folder) => self.answer_with_file(folder, output),
+                None => self.answer(self.plain(404), None, output),
+            }
+        }
+    }
+
+    fn answer_with_file(&mut self, folder: &Path, output: &mut Output) {
+        if !matches!(self.head.method.as_str(), "GET" | "HEAD") {
+            let mut answer = self.plain(405);
+            answer.headers.push((b"Allow".to_vec(), b"GET, HEAD".to_vec()));
+            return self.answer(answer, None, output);
+        }
+        match file::open(folder, &self.head.path) {
+            Some(file) => {
+                let headers = vec![(b"Content-Type".to_vec(), b"application/octet-stream".to_vec())];
+                self.answer(Answer { status: 200, headers, body: Vec::new() }, Some(file), output);
+            }
+            None => self.answer(self.plain(404), None, output),
+        }
+    }
+
+    /// An answer of a line that says its status.
+    pub fn plain(&self, status: i32) -> Answer {
+        let headers = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
+        Answer { status, headers, body: format!("{status}\n").into_bytes() }
+    }
+
+    /// Makes `answer`, with the file as its body if there is one, the whole response.
+    pub fn answer(&mut self, answer: Answer, file: Option<(File, u64)>, output: &mut Output) {
+        let is_status = (100..=999).contains(&answer.status);
+        let (status, body) = if is_status { (answer.status, answer.body) } else { (500, Vec::new()) };
+        self.keep_alive &= is_status;
+        self.request.set_status(status);
+        let known = file.as_ref().map_or(body.len() as u64, |(_, length)| *length);
+        let length = if has_no_body(status) { Length::NoBody } else { Length::Known(known) };
+        let head = Head {
+            is_1_1: self.head.is_1_1,
+            status,
+            reason: None,
+            headers: &answer.headers,
+            length,
+            keep_alive: self.keep_alive,
+        };
+        let head = head.to_bytes();
+        output.push(&head);
+        self.request.given.add(head.len());
+        if length != Length::NoBody && self.head.method != "HEAD" {
+            self.request.given.add(known as usize);
+            match file {
+                Some((file, length)) => output.push_file(file, length),
+                None => output.push(&body),
+            }
+        }
+        self.request.set_complete();
+        self.handler = Handler::Answered;
+    }
+}
+
+impl Handler {
+    fn room(&mut self) -> usize {
+        match self {
+            Self::Answered => usize::MAX,
+            Self::Sink(sink) => sink.room(Instant::now()),
+            Self::Proxy(proxy) => proxy.room(),
+        }
+    }
+
+    pub fn take(&mut self, data: &[u8]) {
+        match self {
+            Self::Answered => {}
+            Self::Sink(sink) => sink.take(data.len()),
+            Self::Proxy(proxy) => proxy.take(data),
+        }
+    }
+
+    pub fn finish_body(&mut self) {
+        if let Self::Proxy(proxy) = self {
+            proxy.finish_body();
+        }
+    }
+}

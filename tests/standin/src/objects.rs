@@ -1,0 +1,217 @@
+//! lighttpd2's objects of one request.
+
+use crate::exports::broken;
+use crate::memory::{Heap, Object, UNSET};
+use crate::plugin::FOREIGN_OPTION;
+use crate::server::{PLUGINS, PLUGINS_BEFORE, Server, own_place};
+use crate::state::State;
+use crate::sys;
+use crate::value::Text;
+use std::ffi::{c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+/// What the slots of other plugins hold.
+const FOREIGN_SLOT: usize = 0x1357_9bdf;
+
+/// A word that the module reads from any thread.
+pub struct Counter(NonNull<i64>);
+
+/// What the module can look at.
+pub(crate) struct Objects {
+    pub connection: Object<sys::liConnection>,
+    pub vrequest: Object<sys::liVRequest>,
+    request_body: Queue,
+    response: Queue,
+    slots: Object<sys::gpointer>,
+    _slot_array: Object<sys::GPtrArray>,
+    options: Object<sys::liOptionValue>,
+    option_count: usize,
+    query: Option<Text>,
+}
+
+/// A stream and its queue.
+struct Queue {
+    stream: Object<sys::liStream>,
+    queue: Object<sys::liChunkQueue>,
+}
+
+impl Counter {
+    /// Its value.
+    pub fn get(&self) -> i64 {
+        self.word().load(Relaxed)
+    }
+
+    /// Makes it `value`.
+    pub fn set(&self, value: i64) {
+        self.word().store(value, Relaxed);
+    }
+
+    /// Adds `bytes` to it. Only one thread does so.
+    pub fn add(&self, bytes: usize) {
+        self.set(self.get() + bytes as i64);
+    }
+
+    fn word(&self) -> &AtomicI64 {
+        // SAFETY: a request makes its counters of words of its objects, and hands them out for as long as it lives.
+        unsafe { AtomicI64::from_ptr(self.0.as_ptr()) }
+    }
+}
+
+impl Queue {
+    fn new(heap: &Arc<Heap>) -> Self {
+        let queue = empty_queue(heap);
+        let stream = Object::<sys::liStream>::unset(heap);
+        // SAFETY: nobody else knows the object yet.
+        unsafe { (*stream.as_ptr()).out = queue.as_ptr() };
+        Self { stream, queue }
+    }
+
+    fn bytes_in(&self) -> Counter {
+        // SAFETY: it is inside the object.
+        counter(unsafe { &raw mut (*self.queue.as_ptr()).bytes_in })
+    }
+}
+
+/// A queue that nothing has gone through.
+pub(crate) fn empty_queue(heap: &Arc<Heap>) -> Object<sys::liChunkQueue> {
+    let queue = Object::<sys::liChunkQueue>::unset(heap);
+    // SAFETY: nobody else knows the object yet.
+    unsafe {
+        (*queue.as_ptr()).is_closed = 0;
+        (*queue.as_ptr()).bytes_in = 0;
+        (*queue.as_ptr()).bytes_out = 0;
+        (*queue.as_ptr()).length = 0;
+    }
+    queue
+}
+
+fn counter(word: *mut i64) -> Counter {
+    Counter(NonNull::new(word).expect("no object is at 0"))
+}
+
+impl Objects {
+    /// Those of a request of a worker, not reset yet. `state` is what the stand-in itself knows of it.
+    pub fn new(server: &Server, worker: usize, state: NonNull<State>) -> Self {
+        let heap = &server.heap;
+        let (request_body, response) = (Queue::new(heap), Queue::new(heap));
+        let slots = Object::copy_of(heap, &[ptr::null_mut::<c_void>(); PLUGINS]);
+        let slot_array = Object::<sys::GPtrArray>::unset(heap);
+        let (options, option_count) = {
+            let options = server.options();
+            (Object::copy_of(heap, &options), options.len())
+        };
+        let connection = Object::<sys::liConnection>::unset(heap);
+        let vrequest = Object::<sys::liVRequest>::unset(heap);
+        let (con, vr) = (connection.as_ptr(), vrequest.as_ptr());
+        // SAFETY: nobody else knows the objects yet.
+        unsafe {
+            let info = &raw mut (*con).info;
+            (*con).mainvr = vr;
+            (*info).req = request_body.stream.as_ptr();
+            (*info).resp = response.stream.as_ptr();
+            (*slot_array.as_ptr()).pdata = slots.as_ptr();
+            (*slot_array.as_ptr()).len = PLUGINS as sys::guint;
+            (*vr).coninfo = info;
+            (*vr).wrk = server.worker(worker);
+            (*vr).options = options.as_ptr();
+            (*vr).log_context.log_map = ptr::null_mut();
+            own_place::<State, _>(&raw mut (*vr).opaque_state).write_unaligned(state.as_ptr().cast_const());
+            (*vr).plugin_ctx = slot_array.as_ptr();
+            (*vr).response.headers = state.as_ptr().cast();
+        }
+        Self {
+            connection,
+            vrequest,
+            request_body,
+            response,
+            slots,
+            _slot_array: slot_array,
+            options,
+            option_count,
+            query: None,
+        }
+    }
+
+    /// What is counted of the request's body, of the response, of what has gone to the client, and the length of the body.
+    /// They are to be dropped before the objects.
+    pub fn counters(&self) -> [Counter; 4] {
+        let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
+        // SAFETY: they are inside the objects.
+        let (sent, length) = unsafe { (&raw mut (*con).info.stats.bytes_out, &raw mut (*vr).request.content_length) };
+        [self.request_body.bytes_in(), self.response.bytes_in(), counter(sent.cast()), counter(length)]
+    }
+
+    /// Gives them what a new request has, but for the counters.
+    pub fn reset(&mut self, options: &[sys::liOptionValue]) {
+        assert_eq!(options.len(), self.option_count, "plugins come and go between requests only");
+        let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
+        slots[PLUGINS_BEFORE] = ptr::null_mut();
+        self.set_query(None);
+        // SAFETY: the module does not use a request that is closed or new. There is room for as many slots and options.
+        unsafe {
+            let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
+            (*con).info.aborted = 0;
+            (*con).out_has_all_data = 0;
+            (*con).info.stats.bytes_in = 0;
+            ptr::copy_nonoverlapping(slots.as_ptr(), self.slots.as_ptr(), PLUGINS);
+            ptr::copy_nonoverlapping(options.as_ptr(), self.options.as_ptr(), options.len());
+            (*vr).request.http_method = sys::LI_HTTP_METHOD_UNSET;
+            (*vr).response.http_status = 0;
+            (*vr).direct_out = ptr::null_mut();
+        }
+    }
+
+    /// Makes it the request's query string.
+    pub fn set_query(&mut self, query: Option<Text>) {
+        let address = query.as_ref().map_or(ptr::null_mut(), Text::as_ptr);
+        // SAFETY: the module looks at it in actions only.
+        unsafe { (*self.vrequest.as_ptr()).request.uri.query = address };
+        self.query = query;
+    }
+
+    /// Gives an option of the request another value.
+    pub fn set_option(&mut self, index: usize, value: sys::liOptionValue) {
+        assert!(index < self.option_count, "there are {} options", self.option_count);
+        // SAFETY: the module looks at it in actions only.
+        unsafe { *self.options.as_ptr().add(index) = value };
+    }
+
+    /// What a plugin keeps in the request.
+    pub fn slot(&self, plugin: usize) -> usize {
+        assert!(plugin < PLUGINS, "there are {PLUGINS} plugins");
+        // SAFETY: a plugin uses its slot in callbacks only.
+        unsafe { *self.slots.as_ptr().add(plugin) }.addr()
+    }
+
+    /// Ends the program where the module has written to what is not its own.
+    pub fn check_what_is_not_the_modules(&self) {
+        let unset = |bytes: &[c_char]| bytes.iter().all(|&byte| byte as u8 == UNSET);
+        // SAFETY: no callback runs; these parts are not read by other threads.
+        unsafe {
+            let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
+            let untouched = [
+                unset(&(*con).opaque_head),
+                unset(&(*con).opaque_streams),
+                unset(&(*con).opaque_rest),
+                unset(&(*con).info.opaque_head),
+                unset(&(*vr).opaque_physical),
+                unset(&(*vr).opaque_streams),
+                unset(&(*vr).opaque_rest),
+            ];
+            if untouched.contains(&false) {
+                broken("it writes where it knows nothing of");
+            }
+            for slot in (0..PLUGINS).filter(|slot| *slot != PLUGINS_BEFORE) {
+                if self.slot(slot) != FOREIGN_SLOT {
+                    broken("it writes into another plugin's slot");
+                }
+            }
+            let last = self.option_count.checked_sub(1);
+            if last.is_some_and(|last| (*self.options.as_ptr().add(last)).number != FOREIGN_OPTION) {
+                broken("it writes into another plugin's option");
+            }
+        }
+    }
+}

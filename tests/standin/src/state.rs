@@ -1,0 +1,142 @@
+//! What lighttpd2 knows of a request and the module does not.
+
+use crate::exports::broken;
+use crate::memory::{Heap, Object};
+use crate::objects::empty_queue;
+use crate::server::own_place;
+use crate::sys;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+
+/// What tells the queue of a direct answer from other queues.
+const DIRECT: u64 = 0x6469_7265_6374_6f75;
+
+/// What lighttpd2 knows of a request and the module does not.
+pub(crate) struct State {
+    pub owner: Cell<ThreadId>,
+    /// Whether it has got as far as the actions.
+    pub is_entered: Cell<bool>,
+    pub is_handled: Cell<bool>,
+    pub headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    pub body: RefCell<Vec<u8>>,
+    pub direct: RefCell<Option<Object<sys::liChunkQueue>>>,
+    heap: Arc<Heap>,
+}
+
+/// What is kept in the queue of a direct answer.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Direct {
+    mark: u64,
+    state: *const State,
+}
+
+impl State {
+    /// That of a new request of this thread.
+    pub fn new(heap: &Arc<Heap>) -> Self {
+        Self {
+            owner: Cell::new(thread::current().id()),
+            is_entered: Cell::default(),
+            is_handled: Cell::default(),
+            headers: RefCell::default(),
+            body: RefCell::default(),
+            direct: RefCell::default(),
+            heap: Arc::clone(heap),
+        }
+    }
+
+    /// Makes it that of a new request.
+    pub fn reset(&self) {
+        self.is_entered.set(false);
+        self.is_handled.set(false);
+        self.headers.take();
+        self.body.take();
+    }
+
+    /// The state of the request `vr`.
+    ///
+    /// # Safety
+    /// `vr` is a request that lives during `'a`.
+    pub unsafe fn of_request<'a>(vr: *mut sys::liVRequest) -> &'a Self {
+        // SAFETY: `Request::new` has left it there.
+        unsafe { Self::checked(own_place::<State, _>(&raw mut (*vr).opaque_state).read_unaligned()) }
+    }
+
+    /// The state of the request with these headers.
+    ///
+    /// # Safety
+    /// `headers` are of a request that lives during `'a`.
+    pub unsafe fn of_headers<'a>(headers: *mut sys::liHttpHeaders) -> &'a Self {
+        // SAFETY: that is what `Request::new` made them.
+        unsafe { Self::checked(headers.cast_const().cast()) }
+    }
+
+    /// `li_vrequest_handle_direct`.
+    ///
+    /// # Safety
+    /// `vr` is a request.
+    pub unsafe fn handle_direct(vr: *mut sys::liVRequest) -> bool {
+        // SAFETY: the caller promises a request.
+        let state = unsafe { Self::of_request(vr) };
+        if state.is_handled.replace(true) {
+            return false;
+        }
+        let queue = empty_queue(&state.heap);
+        // SAFETY: the request is this thread's, and nobody else knows the queue yet.
+        unsafe {
+            (*queue.as_ptr()).is_closed = 1;
+            Direct::place(queue.as_ptr()).write_unaligned(Direct { mark: DIRECT, state });
+            (*vr).direct_out = queue.as_ptr();
+        }
+        *state.direct.borrow_mut() = Some(queue);
+        true
+    }
+
+    /// Whether something answers the request.
+    pub fn is_handled(&self) -> bool {
+        self.is_handled.get()
+    }
+
+    /// Sets a header of the response.
+    pub fn set_header(&self, name: &[u8], value: &[u8]) {
+        let mut headers = self.headers.borrow_mut();
+        headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        headers.push((name.to_vec(), value.to_vec()));
+    }
+
+    /// # Safety
+    /// `state` is one that lives during `'a`.
+    unsafe fn checked<'a>(state: *const Self) -> &'a Self {
+        // SAFETY: the caller promises it.
+        let state = unsafe { &*state };
+        if state.owner.get() != thread::current().id() {
+            broken("a request is used on another thread than its worker's");
+        }
+        state
+    }
+}
+
+impl Direct {
+    /// `li_chunkqueue_append_mem`.
+    ///
+    /// # Safety
+    /// `queue` is one of a request.
+    pub unsafe fn append(queue: *mut sys::liChunkQueue, bytes: &[u8]) {
+        // SAFETY: the caller promises a queue; what is in its opaque part is checked before it is used.
+        unsafe {
+            let direct = Self::place(queue).read_unaligned();
+            if direct.mark != DIRECT {
+                broken("something is appended to a queue that is not the module's to fill");
+            }
+            State::checked(direct.state).body.borrow_mut().extend_from_slice(bytes);
+            (*queue).bytes_in += bytes.len() as sys::goffset;
+            (*queue).length += bytes.len() as sys::goffset;
+        }
+    }
+
+    fn place(queue: *mut sys::liChunkQueue) -> *mut Self {
+        // SAFETY: only the address is taken.
+        unsafe { &raw mut (*queue).opaque_rest }.cast()
+    }
+}
