@@ -7,7 +7,7 @@ BUILT = target/release/$(NAME)
 # A line that only this module has, to tell it from the C module.
 MARK = mod_progress cannot be used with this server
 
-.PHONY: all install uninstall check test help
+.PHONY: all demo install uninstall check test help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -35,9 +35,16 @@ check: ## format, lints and tests
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked
 
+# A browser is only wanted; without it the tests that need one are skipped.
 test: ## install what is missing, then run every check and test there is, and count them
 	@scripts/need cc libclang
+	@scripts/need chromium || echo "no browser: its tests will be skipped"
 	@scripts/test
+
+demo: ## install what is missing, build, and serve a page with progress bars; prints its address
+	@scripts/need cc libclang
+	@$(CARGO) build --release --locked --workspace
+	@target/release/demo
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done

@@ -1,0 +1,35 @@
+//! The example's configuration for lighttpd2.
+
+use crate::Test;
+use crate::page::host;
+use harness::{Host, ReservedPort};
+use std::fs;
+use std::process::Command;
+
+pub const TESTS: &[Test] = &[("config::lighttpd2_takes_the_example", is_taken)];
+
+const EXAMPLE: &str = include_str!("../../../../examples/upload/lighttpd.conf");
+
+/// This test looks at lighttpd2's configuration, which the stand-in does not read.
+pub fn needs_lighttpd2(host: Host) -> Result<(), String> {
+    match host {
+        Host::Lighttpd2(_) => Ok(()),
+        Host::StandIn(_) => Err(String::from("only on lighttpd2: it is a configuration of lighttpd2")),
+    }
+}
+
+fn is_taken() {
+    let Host::Lighttpd2(installed) = host() else { panic!("this test is for lighttpd2 only") };
+    let port = ReservedPort::new().expect("a free port");
+    let text = EXAMPLE.replacen("127.0.0.1:8080", &port.address().to_string(), 1);
+    assert_ne!(text, EXAMPLE);
+    let folder = tempfile::tempdir().expect("a folder for the configuration");
+    let file = folder.path().join("lighttpd.conf");
+    fs::write(&file, text).expect("a file");
+    let mut command = Command::new(&installed.worker);
+    command.arg("-t").arg("-c").arg(&file).arg("-m").arg(&installed.modules);
+    command.env("LD_LIBRARY_PATH", installed.modules.parent().expect("a directory in a library directory"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !log.contains("(error)"), "{}: {log}", output.status);
+}
