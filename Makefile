@@ -7,7 +7,7 @@ BUILT = target/release/$(NAME)
 # A line that only this module has, to tell it from the C module.
 MARK = mod_progress cannot be used with this server
 
-.PHONY: all demo install uninstall check test help
+.PHONY: all demo install uninstall check test bench bench-quick help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -45,6 +45,19 @@ demo: ## install what is missing, build, and serve a page with progress bars; pr
 	@scripts/need cc libclang
 	@$(CARGO) build --release --locked --workspace
 	@target/release/demo
+
+# Ends with the table alone, which needs no host.
+bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/
+	@target/release/bench
+	@$(CARGO) bench --locked --bench table
+
+bench-quick: bench-hosts ## the same in two minutes, not for quoting
+	@target/release/bench --quick
+
+.PHONY: bench-hosts
+bench-hosts:
+	@scripts/need cc libclang
+	@$(CARGO) build --release --locked -p mod_progress -p standin -p bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done

@@ -5,6 +5,7 @@
 //! and each `=` starts a new key, so that a key is also found inside a value.
 
 use super::RequestId;
+use memchr::{memchr, memchr2, memchr3};
 
 /// The id in a query string: that of `X-Progress-Id`, or else that of `X-Progress-ID`, if it is usable.
 pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
@@ -48,23 +49,25 @@ impl<'q> Keys<'q> {
 
     fn next(&mut self) -> Option<&'q [u8]> {
         let rest = &self.query[self.position..];
-        for (length, &byte) in rest.iter().enumerate() {
-            if self.separator.is_none() && matches!(byte, b'&' | b';') {
-                self.separator = Some(byte);
-            }
-            if byte == b'=' || self.separator == Some(byte) {
-                self.position += length + 1;
-                return Some(&rest[..length]);
-            }
+        let length = match self.separator {
+            Some(separator) => memchr2(b'=', separator, rest),
+            None => memchr3(b'=', b'&', b';', rest),
+        }?;
+        if rest[length] != b'=' {
+            self.separator = Some(rest[length]);
         }
-        None
+        self.position += length + 1;
+        Some(&rest[..length])
     }
 
     /// The value of the key that `next` returned last.
     fn value(&self) -> &'q [u8] {
         let rest = &self.query[self.position..];
-        let ends = |byte: &u8| self.separator.map_or(matches!(byte, b'&' | b';'), |separator| *byte == separator);
-        &rest[..rest.iter().position(ends).unwrap_or(rest.len())]
+        let end = match self.separator {
+            Some(separator) => memchr(separator, rest),
+            None => memchr2(b'&', b';', rest),
+        };
+        &rest[..end.unwrap_or(rest.len())]
     }
 }
 
