@@ -3,7 +3,8 @@
 CARGO ?= cargo
 INSTALL ?= install
 NAME = libmod_progress.so
-BUILT = target/release/$(NAME)
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+BUILT = $(TARGET)/release/$(NAME)
 # A line that only this module has, to tell it from the C module.
 MARK = mod_progress cannot be used with this server
 
@@ -27,7 +28,7 @@ install: $(BUILT) ## install it where lighttpd2 loads modules from (or in MODULE
 uninstall: ## remove it again, and bring back what was there before
 	@set -eu; dir="$${MODULE_DIR:-$$(scripts/module-dir)}"; at="$(DESTDIR)$$dir/$(NAME)"; \
 	if [ -e "$$at" ] && grep -q "$(MARK)" "$$at"; then rm "$$at"; echo "removed $$at"; fi; \
-	if [ -e "$$at.orig" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
+	if [ -e "$$at.orig" ] && [ ! -e "$$at" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
 
 check: ## format, lints and tests
 	@NEED=ask scripts/need cc libclang
@@ -44,15 +45,15 @@ test: ## install what is missing, then run every check and test there is, and co
 demo: ## install what is missing, build, and serve a page with progress bars; prints its address
 	@scripts/need cc libclang
 	@$(CARGO) build --release --locked --workspace
-	@target/release/demo
+	@$(TARGET)/release/demo
 
 # Ends with the table alone, which needs no host.
 bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/
-	@target/release/bench
+	@$(TARGET)/release/bench
 	@$(CARGO) bench --locked --bench table
 
 bench-quick: bench-hosts ## the same in two minutes, not for quoting
-	@target/release/bench --quick
+	@$(TARGET)/release/bench --quick
 
 .PHONY: bench-hosts
 bench-hosts:
