@@ -18,9 +18,18 @@ fn generate() -> Result<(), String> {
 fn main() {
     println!("cargo::rerun-if-changed={OWN_HEADER}");
     println!("cargo::rerun-if-changed=build");
-    for name in ["LIGHTTPD2_SOURCE", "LIGHTTPD2_BUILD", "LIBCLANG_PATH", "LLVM_CONFIG_PATH", "BINDGEN_EXTRA_CLANG_ARGS"]
-    {
+    for name in [
+        "LIGHTTPD2_SOURCE",
+        "LIGHTTPD2_BUILD",
+        "LIBCLANG_PATH",
+        "LLVM_CONFIG_PATH",
+        "BINDGEN_EXTRA_CLANG_ARGS",
+        "PKG_CONFIG_PATH",
+    ] {
         println!("cargo::rerun-if-env-changed={name}");
+    }
+    for folder in ["LIGHTTPD2_SOURCE", "LIGHTTPD2_BUILD"].into_iter().filter_map(env::var_os) {
+        println!("cargo::rerun-if-changed={}", PathBuf::from(folder).join("include").display());
     }
     if let Err(error) = generate() {
         println!("cargo::error={error}");

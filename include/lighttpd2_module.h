@@ -1,9 +1,9 @@
 /*
- * The part of lighttpd2 2.0.0's module ABI that this module uses, for 64-bit targets.
+ * The part of lighttpd2 2.0.0's module ABI that this module and the tests' stand-in for lighttpd2 use, for 64-bit targets.
  *
- * lighttpd2 installs no headers, so these declarations stand in for them. Members keep lighttpd2's names; what the
- * module never looks into is an `opaque_*` member of the right size, so that offsets and sizes are lighttpd2's.
- * `tests/abi.rs` compares every member, size, constant and function with the real headers where those are at hand.
+ * lighttpd2 installs no headers, so these declarations stand in for them. Members keep lighttpd2's names; what neither of
+ * the two looks into is an `opaque_*` member of the right size, so that offsets and sizes are lighttpd2's. `tests/abi.rs`
+ * compares every size, constant and function, and every other member, with the real headers where those are at hand.
  */
 #ifndef LIGHTTPD2_MODULE_H
 #define LIGHTTPD2_MODULE_H

@@ -2,8 +2,7 @@
 
 use crate::progress::Timestamp;
 
-/// A clock that never goes back, and that costs a few nanoseconds and is a few milliseconds coarse where the system has
-/// such a one.
+/// A clock that never goes back: one that costs a few nanoseconds and is a few milliseconds coarse, where the system has it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -26,8 +26,8 @@ impl<'a> Connection<'a> {
         unsafe { VRequest::new((*self.connection.as_ptr()).mainvr) }
     }
 
-    /// Whether it lets go of its request because the response has come to its end: it was not broken off, and nobody
-    /// waited for too long. To be asked in `handle_close`; afterwards it does not tell.
+    /// Whether the response has come to its end without the connection being broken off. Bytes of it may wait to be sent, in
+    /// vain where a timeout is what ends it. To be asked in `handle_close`; afterwards it does not tell.
     pub fn is_response_complete(self) -> bool {
         // SAFETY: `new` was promised a connection.
         unsafe {

@@ -7,6 +7,13 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the byte counts of a running request are read as one word: only 64-bit targets have them so");
 
+/// What the signatures of lighttpd2's callbacks are made of.
+pub mod abi {
+    pub use crate::sys::{
+        LI_HANDLER_GO_ON, LI_VALUE_BOOLEAN, LI_VALUE_LIST, gboolean, liAction, liConnection, liHandlerResult, liModule,
+        liModules, liOptionValue, liPlugin, liServer, liVRequest, liValue, liWorker,
+    };
+}
 pub mod clock;
 mod connection;
 mod counters;
@@ -21,10 +28,10 @@ pub use counters::LiveCounters;
 pub use log::{Level, Log};
 pub use plugin::{Plugin, Registration, new_action};
 pub use server::{Modules, Server};
-pub use value::Value;
+pub use value::{Value, store_number};
 pub use vrequest::{Method, Slot, VRequest};
 
 /// glib's `TRUE` or `FALSE`.
-pub fn gboolean(value: bool) -> crate::sys::gboolean {
+pub fn gboolean(value: bool) -> abi::gboolean {
     value.into()
 }

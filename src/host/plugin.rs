@@ -33,7 +33,10 @@ impl<'a, T> Plugin<'a, T> {
     }
 
     /// Its data.
-    pub fn data(self) -> &'a T {
+    pub fn data(self) -> &'a T
+    where
+        T: Sync,
+    {
         // SAFETY: `new` was promised a `T`.
         unsafe { &*(*self.as_ptr()).data.cast::<T>() }
     }
@@ -89,18 +92,19 @@ pub struct Registration {
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Fills in `plugin` and makes `data` its data; does nothing, and returns false, where it does not look as this
-    /// module's declarations say.
+    /// Fills in `plugin` and makes `data` its data; leaves both as they are where the plugin does not look as this module's
+    /// declarations say.
     ///
     /// # Safety
     /// `plugin` is one that lighttpd2 is registering under `self.name`. The callbacks take a plugin with such data, and
-    /// `free` frees it.
-    pub unsafe fn fill_in<T>(&'static self, plugin: *mut sys::liPlugin, data: Box<T>) -> bool {
+    /// `free` frees it by [`free_data`].
+    pub(super) unsafe fn fill_in<T: Send + Sync>(&'static self, plugin: *mut sys::liPlugin, data: &mut Option<Box<T>>) {
         // SAFETY: the caller promises a plugin, which nobody else uses while it is being registered.
-        let Some(plugin) = (unsafe { plugin.as_mut() }) else { return false };
+        let Some(plugin) = (unsafe { plugin.as_mut() }) else { return };
         if plugin.name != self.name.as_ptr() || !plugin.data.is_null() {
-            return false;
+            return;
         }
+        let Some(data) = data.take() else { return };
         plugin.data = Box::into_raw(data).cast();
         plugin.options = self.options.as_ptr();
         plugin.actions = self.actions.as_ptr();
@@ -109,8 +113,16 @@ impl Registration {
         plugin.handle_prepare = self.handle_prepare;
         plugin.handle_close = self.handle_close;
         plugin.handle_vrclose = self.handle_vrclose;
-        true
     }
+}
+
+/// Frees the data of a plugin.
+///
+/// # Safety
+/// The plugin's data is a `T`, and nobody uses it any more.
+pub unsafe fn free_data<T>(plugin: *mut sys::liPlugin) {
+    // SAFETY: the caller promises it; `Registration::fill_in` made the data from a box.
+    drop(unsafe { Box::from_raw(std::mem::replace(&mut (*plugin).data, ptr::null_mut()).cast::<T>()) });
 }
 
 /// An option. Without `parse` lighttpd2 takes a value of `kind` as it is; its default is zero or false.

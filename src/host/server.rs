@@ -1,8 +1,8 @@
 //! The server, and its list of modules.
 
+use super::Registration;
 use super::log::{self, Level, Log};
 use crate::sys;
-use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -62,13 +62,34 @@ impl Server {
         Ok(())
     }
 
-    /// Registers a plugin, which calls `init` before it returns. NULL where lighttpd2 refused, which it logs itself.
+    /// Registers a plugin with its data.
+    ///
+    /// # Errors
+    /// Where lighttpd2 refuses, which it logs itself, or where its plugins do not look as this module's declarations say.
     ///
     /// # Safety
-    /// What `init` registers is right and lives as long as the plugin.
-    pub unsafe fn register_plugin(self, name: &'static CStr, init: sys::liPluginInitCB) -> *mut sys::liPlugin {
-        // SAFETY: `new` was promised a server; `name` is never freed; the caller vouches for `init`.
-        unsafe { sys::li_plugin_register(self.as_ptr(), name.as_ptr(), init, ptr::null_mut()) }
+    /// The callbacks of `registration` take a plugin with such data, and its `free` frees the data.
+    pub unsafe fn register_plugin<T: Send + Sync>(
+        self,
+        registration: &'static Registration,
+        data: Box<T>,
+    ) -> Result<*mut sys::liPlugin, String> {
+        let mut pending = Pending { registration, data: Some(data) };
+        // SAFETY: `new` was promised a server; the name is never freed; lighttpd2 calls `init` with `pending` before it
+        // returns, and not again.
+        let plugin = unsafe {
+            let pending = (&raw mut pending).cast();
+            sys::li_plugin_register(self.as_ptr(), registration.name.as_ptr(), Some(init::<T>), pending)
+        };
+        if plugin.is_null() {
+            return Err(String::from("it cannot be registered"));
+        }
+        if pending.data.is_some() {
+            // SAFETY: it was just registered.
+            unsafe { self.free_plugin(plugin) };
+            return Err(String::from("a plugin has another layout"));
+        }
+        Ok(plugin)
     }
 
     /// Frees a plugin, which calls its `free` callback.
@@ -78,6 +99,25 @@ impl Server {
     pub unsafe fn free_plugin(self, plugin: *mut sys::liPlugin) {
         // SAFETY: the caller promises it.
         unsafe { sys::li_plugin_free(self.as_ptr(), plugin) }
+    }
+}
+
+/// What a plugin that is being registered is to get.
+struct Pending<T> {
+    registration: &'static Registration,
+    data: Option<Box<T>>,
+}
+
+/// Called by lighttpd2 to fill in a new plugin. Nothing in it can panic.
+unsafe extern "C" fn init<T: Send + Sync>(
+    _srv: *mut sys::liServer,
+    plugin: *mut sys::liPlugin,
+    pending: *mut libc::c_void,
+) {
+    // SAFETY: lighttpd2 passes the plugin that it is registering, and what `register_plugin` gave it.
+    unsafe {
+        let pending = &mut *pending.cast::<Pending<T>>();
+        pending.registration.fill_in(plugin, &mut pending.data);
     }
 }
 
@@ -104,6 +144,24 @@ impl Modules {
     pub fn server(self) -> Option<Server> {
         // SAFETY: `new` was promised a list of modules; in lighttpd2-worker, its owner is the server.
         unsafe { Server::new((*self.0.as_ptr()).main.cast()) }
+    }
+
+    /// Keeps `plugin` with `module`.
+    ///
+    /// # Safety
+    /// `module` is this module's place in the list.
+    pub unsafe fn keep(self, module: *mut sys::liModule, plugin: *mut sys::liPlugin) {
+        // SAFETY: the caller promises it; `config` is the module's own.
+        unsafe { (*module).config = plugin.cast() };
+    }
+
+    /// Takes out what [`keep`](Self::keep) has put in; NULL where there is nothing.
+    ///
+    /// # Safety
+    /// As for [`keep`](Self::keep).
+    pub unsafe fn take_kept(self, module: *mut sys::liModule) -> *mut sys::liPlugin {
+        // SAFETY: the caller promises it; `config` is NULL at first.
+        unsafe { std::mem::replace(&mut (*module).config, ptr::null_mut()) }.cast()
     }
 
     /// Whether modules of this kind can be loaded.

@@ -73,6 +73,15 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Makes `number` the value of an option.
+///
+/// # Safety
+/// `parsed` is where lighttpd2 wants the value.
+pub unsafe fn store_number(parsed: *mut sys::liOptionValue, number: i64) {
+    // SAFETY: the caller promises it.
+    unsafe { (*parsed).number = number };
+}
+
 /// The bytes of `string`, without the NUL at the end.
 ///
 /// # Safety

@@ -20,8 +20,8 @@ pub fn track(vr: VRequest<'_>, plugin: Plugin<'_>) {
         }
         return;
     };
-    // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns; should it panic, its entry
-    // point switches the table off, which does the same.
+    // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns; should it or this function
+    // panic, the entry point switches the table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(ticket) = plugin.data().table.track(id, counters, clock::now()) else { return };
     Tracked { ticket, closing: Closing::NotSeen }.store(slot);
@@ -73,7 +73,7 @@ enum Closing {
     NotSeen,
     /// The response was complete, though the client may not have got all of it.
     Complete,
-    /// It was not: broken off by either side, or nothing came for too long.
+    /// It was not: broken off by either side.
     BrokenOff,
 }
 
@@ -85,8 +85,8 @@ impl Tracked {
     fn load(slot: Slot<'_>) -> Option<Self> {
         let word = slot.get();
         let closing = match word >> Self::CLOSING & 3 {
-            0 => Closing::NotSeen,
-            1 => Closing::Complete,
+            bits if bits == Closing::NotSeen as usize => Closing::NotSeen,
+            bits if bits == Closing::Complete as usize => Closing::Complete,
             _ => Closing::BrokenOff,
         };
         (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits((word >> Self::TICKET) as u64), closing })

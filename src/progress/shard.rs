@@ -83,6 +83,7 @@ impl<C: Counters> Shard<C> {
         let Some(deadline) = deadline else {
             self.unindex(index, hasher(id.bytes()));
             self.entries.remove(index);
+            self.shrink();
             return;
         };
         let numbers = if ending.is_success() { counters.read().all_sent() } else { counters.read() };
@@ -120,9 +121,7 @@ impl<C: Counters> Shard<C> {
             self.unindex(oldest, hash);
             self.remove_finished(oldest);
         }
-        if self.index.len() < self.index.capacity() / 8 {
-            self.index.shrink_to(self.index.len() * 2, |other| spread(other.hash));
-        }
+        self.shrink();
         let oldest = self.oldest;
         self.finished(oldest).map(|finished| finished.deadline)
     }
@@ -144,6 +143,13 @@ impl<C: Counters> Shard<C> {
     fn unindex(&mut self, index: u32, hash: u32) {
         if let Ok(place) = self.index.find_entry(spread(hash), |other| other.entry == index) {
             place.remove();
+        }
+    }
+
+    /// Gives back the index's memory where it holds much more than it needs.
+    fn shrink(&mut self) {
+        if self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(self.index.len() * 2, |other| spread(other.hash));
         }
     }
 

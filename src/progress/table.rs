@@ -27,8 +27,8 @@ const NEVER: u64 = u64::MAX;
 
 /// The requests that are tracked, and those that were and are still known, by id, for all workers at once.
 ///
-/// It is cut into shards by a keyed hash of the id, each under a lock of its own that is held for a look-up and a few
-/// removals, never while anything is waited for.
+/// It is cut into shards by a keyed hash of the id, each under a lock of its own that is held for a look-up and
+/// a bounded number of removals, never while anything is waited for.
 pub struct Table<C> {
     shards: Box<[Padded<Guarded<C>>]>,
     keys: RandomState,
