@@ -73,9 +73,14 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Lets this process and the servers that it starts have as many connections as the system allows.
+/// Files that a process needs for all that is measured.
+const FILES: u64 = 65_536;
+
+/// Lets this process and the servers that it starts have enough connections, or else as many as the system allows.
 fn raise_limit_of_files() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, the parts that need more connections say so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let enough = limit.maximum.map(|maximum| maximum.max(FILES));
+    // The first needs a right that not everybody has. Where neither can be had, the parts that need more connections say so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: enough, maximum: enough })
+        .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }));
 }

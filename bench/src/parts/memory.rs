@@ -8,6 +8,7 @@ use crate::lab::Lab;
 use crate::server::{Server, Site};
 use crate::statistics::Measured;
 use harness::Host;
+use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ const PER_FINISHED: f64 = 130.0;
 /// The most bytes per running upload, above what it takes without being tracked.
 const PER_RUNNING: f64 = 200.0;
 const WORKERS: usize = 2;
+/// What is connected besides uploads.
+const OTHER_CONNECTIONS: u64 = 50;
 /// Requests that are not tracked, before anything is measured.
 const WARMING: u64 = 20_000;
 
@@ -34,14 +37,14 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
         for &entries in sizes {
             finished(host, subject, module, entries, findings)?;
         }
-        running(host, subject, module, lab.length.pick(8_000, 2_000, 50), findings)?;
+        running(host, subject, module, at_once(lab.length.pick(8_000, 2_000, 50), findings), findings)?;
     }
     Ok(())
 }
 
 fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings: &mut Findings) -> Result<(), String> {
     // Long enough that nothing expires while the table is filled.
-    let time_to_live = 5 + (entries / 8_000) as u32;
+    let time_to_live = 5 + (entries / 12_000) as u32;
     let server = Site { time_to_live, ..Site::new(Some(module), WORKERS) }.start(host)?;
     post_each(server.address, "/track/plain", Ids::Counted, 0..WARMING)?;
     let before = server.process.memory();
@@ -57,9 +60,9 @@ fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings
     let per_entry = (full as f64 - before as f64) / entries as f64;
     let figure = Figure::new(subject, "finished entry", Measured::once(per_entry), "bytes");
     findings.figures.push(figure.with(entries as usize, "entries").at_most(PER_FINISHED));
-    // What is over is removed by the requests that come then.
+    // What is over is removed by the requests that come then, at least one entry by one request.
     sleep(Duration::from_secs(u64::from(time_to_live) + 1));
-    post_each(server.address, "/track/plain", Ids::Counted, 0..WARMING)?;
+    post_each(server.address, "/track/plain", Ids::Counted, 0..WARMING + entries)?;
     let after = server.process.memory();
     let back = (full as f64 - after as f64) / (full as f64 - before as f64) * 100.0;
     let figure = Figure::new(subject, "given back after the time to live", Measured::once(back), "%");
@@ -82,6 +85,16 @@ fn running(host: &Host, subject: Subject, module: &Path, uploads: u64, findings:
     let figure = Figure::new(subject, "running upload, lighttpd2's own", Measured::once(plain), "bytes");
     findings.figures.push(figure.with(uploads as usize, "uploads"));
     Ok(())
+}
+
+/// So many uploads, or as many as can run at once; a note says if those are fewer.
+pub fn at_once(uploads: u64, findings: &mut Findings) -> u64 {
+    // lighttpd2 takes no more connections than a quarter of the files that it may open.
+    let possible = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4 - OTHER_CONNECTIONS;
+    if possible < uploads {
+        findings.notes.push(format!("the limit of open files allows {possible} uploads at once, not {uploads}"));
+    }
+    possible.min(uploads)
 }
 
 /// Does `work` while so many uploads run, of which a fifth has arrived.

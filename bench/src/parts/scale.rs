@@ -1,6 +1,6 @@
 //! What the table costs as it grows, with many uploads at once, and with ids that are made to collide.
 
-use super::memory::with_uploads;
+use super::memory::{at_once, with_uploads};
 use super::{Findings, Plan};
 use crate::crowd::{Ids, post_each};
 use crate::figures::{Figure, Subject};
@@ -10,7 +10,6 @@ use crate::server::{Server, Site};
 use crate::statistics::{Measured, percentile};
 use crate::wrk::Load;
 use harness::Host;
-use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 use std::time::Instant;
 
@@ -31,8 +30,6 @@ const CONNECTIONS: usize = 16;
 pub const COSTS: [&str; 2] = ["poll", "tracked request"];
 /// Longer than any measurement.
 const LONG: u32 = 3600;
-/// Files that a server has open besides its connections.
-const OTHER_FILES: u64 = 200;
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let host = lab.host()?;
@@ -110,12 +107,7 @@ fn crafted(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &m
 
 /// Many uploads at once, each of them polled, and each answer compared with what was sent.
 fn crowd(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &mut Findings) -> Result<(), String> {
-    let uploads = lab.length.pick(10_000, 1_000, 50);
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if limit < uploads + OTHER_FILES {
-        findings.notes.push(format!("{uploads} uploads at once left out: a process may open {limit} files only"));
-        return Ok(());
-    }
+    let uploads = at_once(lab.length.pick(10_000, 1_000, 50), findings);
     let server = Site { time_to_live: LONG, ..Site::new(Some(module), WORKERS) }.start(host)?;
     let (spent, mut waits) = with_uploads(&server, "track", uploads, |server| {
         let (spent, waits) = server.time(|| poll_each(server, uploads));
