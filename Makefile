@@ -38,7 +38,7 @@ check: ## format, lints and tests
 
 # A browser is only wanted; without it the tests that need one are skipped.
 test: ## install what is missing, then run every check and test there is, and count them
-	@scripts/need cc libclang
+	@scripts/need cc libclang lints
 	@scripts/need chromium || echo "no browser: its tests will be skipped"
 	@scripts/test
 

@@ -15,7 +15,7 @@
 //! | `LIGHTTPD2_MODULES` | the directory of its modules; without it the one in the worker's prefix |
 //! | `STANDIN` | the stand-in's program; without it the one built with the tests |
 //! | `MODULE` | the module under test; without it the one built with the tests |
-//! | `WRAP` | a command to put in front of the host's, such as `valgrind --error-exitcode=99 --log-file=FILE` |
+//! | `WRAP` | a command to put in front of the host's, such as `valgrind --error-exitcode=99 --log-file=FILE.%p` |
 //! | `PATIENCE` | a factor for all deadlines; default 1 |
 
 mod answer;

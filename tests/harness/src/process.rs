@@ -100,6 +100,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            eprintln!("the host's log:\n{}", self.log_text());
+        }
     }
 }
 

@@ -236,8 +236,8 @@ impl<T> Drop for Object<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
     use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
 
     fn bytes(address: *const u64) -> [u8; 8] {
         // SAFETY: only called for memory that a heap holds.
@@ -271,7 +271,7 @@ mod tests {
 
     /// Whether the system can read what is there.
     fn is_readable(address: *const u64) -> bool {
-        let (_reader, writer) = io::pipe().unwrap();
+        let (_reader, writer) = UnixStream::pair().unwrap();
         // SAFETY: the system says so where it cannot read as many bytes.
         unsafe { libc::write(writer.as_raw_fd(), address.cast(), size_of::<u64>()) > 0 }
     }

@@ -7,6 +7,7 @@ use harness::{Rule, Site};
 pub const TESTS: &[Test] = &[
     ("unknown::an_upload_that_is_not_tracked", untracked),
     ("unknown::a_request_that_is_forgotten_at_once", forgotten),
+    ("unknown::a_server_that_reports_nothing", no_reports),
 ];
 
 fn untracked() {
@@ -23,6 +24,18 @@ fn untracked() {
         assert_eq!((end.title.as_str(), end.answer.as_str()), ("Unknown", r#"{"state": "unknown"}"#));
         assert!(end.message.ends_with("answered with status 200."), "{end:#?}");
     });
+}
+
+fn no_reports() {
+    for (status, said) in [(404, "with status 404."), (200, "is no report.")] {
+        let backend = backend();
+        let rules = Site::new().rule(Rule::path("/progress").respond(status, "<p>nothing here</p>"));
+        on(&site(rules, &backend), |page| {
+            page.upload(1000);
+            let end = page.until(UPLOAD, |panel| !panel.is_busy && panel.state == "silent");
+            assert!(end.message.contains(said) && end.message.ends_with("answered with status 200."), "{end:#?}");
+        });
+    }
 }
 
 fn forgotten() {
