@@ -22,10 +22,14 @@ pub fn methods(value: Value<'_>) -> Result<i64, String> {
     if value.is_missing() {
         return Ok(Method::POST.bit());
     }
-    // lighttpd2 makes a list of what is none.
-    let names = value.items().ok_or_else(|| format!("{EXPECTED}, parameter is of type {}", value.type_name()))?;
+    // lighttpd2 2.0.0 makes a list of a single value before it asks.
+    let one = value.string().map(|_| value);
+    let many = value.items();
+    if one.is_none() && many.is_none() {
+        return Err(format!("{EXPECTED}, parameter is of type {}", value.type_name()));
+    }
     let mut set = 0;
-    for (number, name) in names.enumerate() {
+    for (number, name) in one.into_iter().chain(many.into_iter().flatten()).enumerate() {
         let name =
             name.string().ok_or_else(|| format!("{EXPECTED}, entry #{number} is of type {}", name.type_name()))?;
         let method = Method::from_name(name)
