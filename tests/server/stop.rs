@@ -1,12 +1,13 @@
 //! Stopping the host.
 
 use crate::sites;
-use crate::suite::Test;
+use crate::suite::{Need, Test};
 use harness::{Backend, Host, Server, Site, State, Step, wait};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
-    Test::with_workers("stop::does_not_wait_for_finished_requests", finished),
+    Test::with_workers("stop::does_not_wait_for_finished_requests", finished)
+        .needs(&[Need::Lighttpd2("the stand-in has no loop that a timer could keep alive")]),
     Test::with_workers("stop::ends_in_the_middle_of_everything", middle),
     Test::with_workers("stop::with_superseded_requests_ends_too", superseded),
 ];

@@ -74,6 +74,14 @@ impl Queue {
     }
 }
 
+impl Objects {
+    /// Whether nothing more comes into the response.
+    pub fn set_response_closed(&self, is_closed: bool) {
+        // SAFETY: the module looks at it in callbacks only.
+        unsafe { (*self.response.queue.as_ptr()).is_closed = is_closed.into() };
+    }
+}
+
 /// A queue that nothing has gone through.
 pub(crate) fn empty_queue(heap: &Arc<Heap>) -> Object<sys::liChunkQueue> {
     let queue = Object::<sys::liChunkQueue>::unset(heap);

@@ -83,6 +83,7 @@ impl<'m> Request<'m> {
         for counter in [&self.received, &self.given, &self.sent, &self.content_length] {
             counter.set(0);
         }
+        self.objects.set_response_closed(false);
         self.state().reset();
         self.is_closed = false;
     }
@@ -155,6 +156,11 @@ impl<'m> Request<'m> {
     pub fn set_complete(&mut self) {
         // SAFETY: the module looks at it in callbacks only.
         unsafe { (*self.connection()).out_has_all_data = 1 };
+    }
+
+    /// Nothing more comes into the response, as at the end of a Lua subrequest.
+    pub fn set_response_closed(&mut self) {
+        self.objects.set_response_closed(true);
     }
 
     /// What it was answered with at once, if it was.

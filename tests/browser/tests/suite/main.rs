@@ -6,6 +6,7 @@
 mod access;
 mod browser;
 mod config;
+mod demo;
 mod download;
 mod outage;
 mod page;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     }
     let in_browser = IN_BROWSER.iter().copied().flatten().map(|test| trial(test, needs_browser));
     let others = config::TESTS.iter().map(|test| trial(test, config::needs_lighttpd2));
+    let others = others.chain(demo::TESTS.iter().map(|test| trial(test, |_| Ok(()))));
     let conclusion = libtest_mimic::run(&arguments, in_browser.chain(others).collect());
     browser::close_idle();
     conclusion.exit_code()

@@ -19,12 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Test = fn(&Bench<'_>);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 17] = [
+    let tests: [(&str, Test); 18] = [
         ("queries_of_every_kind", queries_of_every_kind),
         ("a_query_without_bytes", a_query_without_bytes),
         ("methods_that_are_none", methods_that_are_none),
         ("statuses_that_are_none", statuses_that_are_none),
         ("ends_that_are_not_whole", ends_that_are_not_whole),
+        ("ends_without_handle_close", ends_without_handle_close),
         ("counters_at_their_ends", counters_at_their_ends),
         ("nothing_to_count", nothing_to_count),
         ("streams_that_are_gone_at_the_end", streams_that_are_gone_at_the_end),
@@ -155,6 +156,19 @@ fn ends_that_are_not_whole(bench: &Bench<'_>) {
         request.close(close);
         let report = bench.report(b"a");
         assert_eq!(self::state(&report), state, "{close:?}, complete: {is_complete}, {sent} of {given}: {report}");
+    }
+}
+
+/// As in a Lua subrequest, which no connection closes.
+fn ends_without_handle_close(bench: &Bench<'_>) {
+    for (is_closed, state) in [(true, "done"), (false, "error")] {
+        let mut request = bench.tracked(b"a");
+        request.set_status(200);
+        if is_closed {
+            request.set_response_closed();
+        }
+        request.close(Close::Stopped);
+        assert_eq!(self::state(&bench.report(b"a")), state, "response closed: {is_closed}");
     }
 }
 
