@@ -1,4 +1,4 @@
-//! The example's configuration for lighttpd2.
+//! The configurations for lighttpd2 that users are shown.
 
 use crate::Test;
 use crate::page::host;
@@ -6,9 +6,11 @@ use harness::{Host, ReservedPort};
 use std::fs;
 use std::process::Command;
 
-pub const TESTS: &[Test] = &[("config::lighttpd2_takes_the_example", is_taken)];
+pub const TESTS: &[Test] =
+    &[("config::lighttpd2_takes_the_example", example), ("config::lighttpd2_takes_the_one_in_the_readme", readme)];
 
 const EXAMPLE: &str = include_str!("../../../../examples/upload/lighttpd.conf");
+const README: &str = include_str!("../../../../README.md");
 
 /// This test looks at lighttpd2's configuration, which the stand-in does not read.
 pub fn needs_lighttpd2(host: Host) -> Result<(), String> {
@@ -18,11 +20,21 @@ pub fn needs_lighttpd2(host: Host) -> Result<(), String> {
     }
 }
 
-fn is_taken() {
+fn example() {
+    assert_taken(EXAMPLE);
+}
+
+fn readme() {
+    let lines = README.lines().skip_while(|line| *line != "    setup {");
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    assert_taken(&lines.collect::<Vec<_>>().join("\n"));
+}
+
+fn assert_taken(config: &str) {
     let Host::Lighttpd2(installed) = host() else { panic!("this test is for lighttpd2 only") };
     let port = ReservedPort::new().expect("a free port");
-    let text = EXAMPLE.replacen("127.0.0.1:8080", &port.address().to_string(), 1);
-    assert_ne!(text, EXAMPLE);
+    let text = config.replacen("127.0.0.1:8080", &port.address().to_string(), 1);
+    assert_ne!(text, config);
     let folder = tempfile::tempdir().expect("a folder for the configuration");
     let file = folder.path().join("lighttpd.conf");
     fs::write(&file, text).expect("a file");
