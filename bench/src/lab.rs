@@ -25,8 +25,7 @@ pub struct Lab {
 impl Lab {
     pub fn look_around(length: Length) -> Self {
         let host = Host::choose();
-        let ours = env::var_os("MODULE").map(PathBuf::from).or_else(built_module);
-        let ours = ours.filter(|module| module.is_file()).ok_or(format!("{MODULE} is not built"));
+        let ours = harness::module();
         let c_module = match (&host, env::var_os("C_MODULE")) {
             (_, Some(module)) => Ok(module.into()),
             (Ok(Host::Lighttpd2(installed)), None) => installed_c_module(&installed.modules),
@@ -116,13 +115,6 @@ fn machine() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown").to_string();
     format!("{cores} cores, {}, {system}, load average {load} at the start", env::consts::ARCH)
-}
-
-/// The module that was built last, beside this program.
-fn built_module() -> Option<PathBuf> {
-    let program = env::current_exe().ok()?;
-    let places = ["", "deps"].map(|folder| program.with_file_name(folder).join(MODULE));
-    places.into_iter().max_by_key(|module| module.metadata().and_then(|metadata| metadata.modified()).ok())
 }
 
 /// The C module in `folder`, or the one that was there before this project's was installed.

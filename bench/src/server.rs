@@ -5,7 +5,6 @@ use crate::process::Process;
 use harness::{Host, Lighttpd2, ReservedPort};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -77,7 +76,7 @@ impl<'a> Site<'a> {
                 let modules = folder.path().join("modules");
                 self.link_modules(installed, &modules).map_err(because)?;
                 command.arg("-c").arg(&config).arg("-m").arg(modules).arg("--module-resident");
-                command.env("LD_LIBRARY_PATH", library_path(installed));
+                command.env("LD_LIBRARY_PATH", installed.library_path());
                 self.text(port.address(), backend, folder.path())
             }
             Host::StandIn(_) => {
@@ -208,12 +207,4 @@ impl Server {
         drop(folder);
         took
     }
-}
-
-/// The value of `LD_LIBRARY_PATH` with which lighttpd2 finds its libraries.
-fn library_path(installed: &Lighttpd2) -> OsString {
-    let own = installed.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
-    let set = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let all = own.chain(env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));
-    env::join_paths(all).expect("directories without a colon")
 }

@@ -38,6 +38,8 @@ impl Host {
     pub fn choose() -> Result<Self, String> {
         match env::var("HOST").as_deref() {
             Ok(name) => Self::named(name),
+            // Whoever names a worker wants no other host.
+            Err(_) if env::var_os("LIGHTTPD2_WORKER").is_some() => Self::lighttpd2(),
             Err(_) => {
                 Self::lighttpd2().or_else(|first| Self::stand_in().map_err(|second| format!("{first}; {second}")))
             }
@@ -106,7 +108,7 @@ impl Lighttpd2 {
     }
 
     /// The value of `LD_LIBRARY_PATH` with which it finds its libraries.
-    pub(crate) fn library_path(&self) -> OsString {
+    pub fn library_path(&self) -> OsString {
         let own = self.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
         let set = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let all = own.chain(env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));

@@ -35,7 +35,7 @@ pub mod wait;
 pub use answer::Answer;
 pub use backend::{Backend, Request, Step};
 pub use client::{Client, End, head};
-pub use host::{Host, Lighttpd2, is_wrapped};
+pub use host::{Host, Lighttpd2, is_wrapped, module};
 pub use log::{Level, Line};
 pub use port::ReservedPort;
 pub use report::{Report, State};

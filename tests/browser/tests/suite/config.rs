@@ -40,7 +40,7 @@ fn assert_taken(config: &str) {
     fs::write(&file, text).expect("a file");
     let mut command = Command::new(&installed.worker);
     command.arg("-t").arg("-c").arg(&file).arg("-m").arg(&installed.modules);
-    command.env("LD_LIBRARY_PATH", installed.modules.parent().expect("a directory in a library directory"));
+    command.env("LD_LIBRARY_PATH", installed.library_path());
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !log.contains("(error)"), "{}: {log}", output.status);
