@@ -49,16 +49,16 @@ demo: ## install what is missing, build, and serve a page with progress bars; pr
 
 # Ends with the table alone, which needs no host.
 bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/
-	@$(TARGET)/release/bench
+	@$(TARGET)/release/comparison
 	@$(CARGO) bench --locked --bench table
 
 bench-quick: bench-hosts ## the same in two minutes, not for quoting
-	@$(TARGET)/release/bench --quick
+	@$(TARGET)/release/comparison --quick
 
 .PHONY: bench-hosts
 bench-hosts:
 	@scripts/need cc libclang
-	@$(CARGO) build --release --locked -p mod_progress -p standin -p bench
+	@$(CARGO) build --release --locked -p mod_progress -p standin -p comparison
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done

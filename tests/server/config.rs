@@ -1,8 +1,8 @@
 //! Each wrong configuration is refused, and says why.
 
 use crate::suite::Test;
-use harness::{Level, Rule, Site};
 use serde_json::{Value, json};
+use testkit::{Level, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("config::right_values_are_accepted", accepted),
@@ -108,7 +108,7 @@ fn assert_refused(site: &Site, expected: &str) {
         let is_of_host = of_host.iter().any(|start| line.text.starts_with(start));
         assert!(line.level == Level::Error && is_of_host, "unexpected line: {line}");
     }
-    let started = harness::Host::choose().and_then(|host| site.start(&host));
+    let started = testkit::Host::choose().and_then(|host| site.start(&host));
     let refusal = started.err().unwrap_or_else(|| panic!("the host starts all the same"));
     assert!(refusal.contains(expected), "{refusal}");
 }

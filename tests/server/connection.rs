@@ -2,7 +2,7 @@
 
 use crate::sites::{self, UNKNOWN, done, error};
 use crate::suite::Test;
-use harness::{Backend, head};
+use testkit::{Backend, head};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("connection::a_next_request_leaves_the_finished_one_alone", kept_alive),

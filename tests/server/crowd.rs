@@ -3,9 +3,9 @@
 use crate::sites::{self, done, error};
 use crate::suite::Test;
 use fastrand::Rng;
-use harness::{Backend, Client, Report, Server, State};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use testkit::{Backend, Client, Report, Server, State};
 
 pub const TESTS: &[Test] = &[Test::with_workers("crowd::each_upload_ends_in_its_own_state", uploads)];
 

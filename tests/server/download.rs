@@ -2,7 +2,7 @@
 
 use crate::sites::{self, done, error};
 use crate::suite::Test;
-use harness::{Answer, Backend, Client, End, Level, Report, Server, State, Step, wait};
+use testkit::{Answer, Backend, Client, End, Level, Report, Server, State, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("download::sent_follows_a_file", file),

@@ -2,7 +2,7 @@
 
 use crate::sites::{self, UNKNOWN};
 use crate::suite::Test;
-use harness::{Server, State};
+use testkit::{Server, State};
 
 pub const TESTS: &[Test] = &[
     Test::new("id::every_kind_is_taken_as_it_is", kinds),

@@ -2,9 +2,9 @@
 
 use crate::sites::{self, UNKNOWN};
 use crate::suite::{Need, Test};
-use harness::{Backend, Server, State, head, wait};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::{Backend, Server, State, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("lifetime::known_before_its_end_unknown_after", expires),

@@ -1,6 +1,6 @@
 //! The module in a host: what clients see of it, and what it leaves in the log.
 //!
-//! Each test describes a site, and runs it on the host that `harness` finds: lighttpd2 or the stand-in. Where a test cannot
+//! Each test describes a site, and runs it on the host that `testkit` finds: lighttpd2 or the stand-in. Where a test cannot
 //! run it is counted as ignored, and says why.
 
 mod config;
@@ -19,9 +19,9 @@ mod suite;
 mod tls;
 mod upload;
 
-use harness::Host;
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
+use testkit::Host;
 
 const ALL: &[&[suite::Test]] = &[
     config::TESTS,

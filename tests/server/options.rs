@@ -2,8 +2,8 @@
 
 use crate::sites::{self, UNKNOWN};
 use crate::suite::Test;
-use harness::{Level, Line, Rule, Server, Site, State, wait};
 use serde_json::{Value, json};
+use testkit::{Level, Line, Rule, Server, Site, State, wait};
 
 pub const TESTS: &[Test] = &[
     Test::new("options::only_the_methods_set_are_tracked", methods),

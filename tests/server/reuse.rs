@@ -2,7 +2,7 @@
 
 use crate::sites::{self, done, error, running};
 use crate::suite::Test;
-use harness::{Backend, Client, Server};
+use testkit::{Backend, Client, Server};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("reuse::a_finished_request_never_answers_again", finished),

@@ -2,7 +2,7 @@
 
 use crate::sites::{self, UNKNOWN};
 use crate::suite::Test;
-use harness::{Answer, Rule, Site};
+use testkit::{Answer, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("show::each_format_has_its_form", formats),

@@ -1,6 +1,6 @@
 //! Sites that several tests use.
 
-use harness::{Backend, Rule, Site};
+use testkit::{Backend, Rule, Site};
 
 /// Polls at `/progress` and, in the other formats, at `/progress-FORMAT`; tracked requests below `/t` that are answered at
 /// once, tracked downloads of the site's files below `/get`, and untracked requests everywhere else.

@@ -2,7 +2,7 @@
 
 use crate::sites::{self, done, error};
 use crate::suite::Test;
-use harness::{Backend, Level, ReservedPort, Rule, Site};
+use testkit::{Backend, Level, ReservedPort, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("status::of_a_backend_decides_between_done_and_error", of_backend),

@@ -2,8 +2,8 @@
 
 use crate::sites;
 use crate::suite::{Need, Test};
-use harness::{Backend, Host, Server, Site, State, Step, wait};
 use std::time::Duration;
+use testkit::{Backend, Host, Server, Site, State, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("stop::does_not_wait_for_finished_requests", finished)

@@ -1,8 +1,8 @@
 //! How a test is declared.
 
-use harness::{Host, is_wrapped};
 use libtest_mimic::{Completion, Trial};
 use std::process::Command;
+use testkit::{Host, is_wrapped};
 
 /// A test for one or more numbers of workers. It fails by a panic.
 pub struct Test {

@@ -2,7 +2,7 @@
 
 use crate::sites::{self, error};
 use crate::suite::{Need, Test};
-use harness::{Backend, Report, Server, State};
+use testkit::{Backend, Report, Server, State};
 
 const NEEDS: &[Need] = &[Need::Lighttpd2("the stand-in has no TLS"), Need::Module("mod_openssl"), Need::Openssl];
 

@@ -2,7 +2,7 @@
 
 use crate::sites::{self, done, error, numbers, running};
 use crate::suite::{Need, Test};
-use harness::{Backend, Client, End, Server, State, Step, head, wait};
+use testkit::{Backend, Client, End, Server, State, Step, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("upload::received_is_what_was_sent_in_each_format", sizes),

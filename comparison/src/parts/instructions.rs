@@ -1,0 +1,224 @@
+//! What tracking costs the server: in instructions, which do not vary with the machine, and in processor time.
+
+use super::polls::{self, KINDS};
+use super::{Findings, Plan};
+use crate::figures::{Figure, Subject};
+use crate::http::{Connection, begin_upload, get_request, post_head};
+use crate::lab::{Lab, need};
+use crate::server::Site;
+use crate::statistics::Measured;
+use crate::wrk::Load;
+use rustix::process::Signal;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use testkit::Host;
+
+pub const PLAN: Plan = Plan {
+    number: 2,
+    title: "Tracking: instructions and processor time of the server per request",
+    needs: |lab| lab.host().map(drop),
+    run,
+};
+
+/// The functions of lighttpd2 in which a module gets to see a request that it does not track. Counted by themselves: where
+/// the heap lies moves the count of a whole request by more than a module adds.
+const HOOKS: &[&str] = &["li_plugins_handle_close", "li_plugins_handle_vrclose"];
+const IN_HOOKS: &str = "untracked request, in the plugins' hooks";
+
+/// The most instructions that the module may add to a request that is not tracked.
+const ADDED: f64 = 50.0;
+
+const END: Duration = Duration::from_secs(60);
+
+fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
+    match need("valgrind") {
+        Ok(()) => count(lab, findings)?,
+        Err(missing) => findings.notes.push(format!("instructions left out: {missing}")),
+    }
+    match need("wrk") {
+        Ok(()) => time(lab, findings),
+        Err(missing) => {
+            findings.notes.push(format!("processor time left out: {missing}"));
+            Ok(())
+        }
+    }
+}
+
+/// A kind of request, to be sent with ids that differ or not.
+struct Request {
+    name: &'static str,
+    bytes: fn(u64) -> Vec<u8>,
+}
+
+fn post(target: &str, number: u64) -> Vec<u8> {
+    [&post_head(&format!("{target}?X-Progress-Id={number:032}"), 2), b"hi".as_slice()].concat()
+}
+
+fn poll(kind: usize, path: &str) -> Vec<u8> {
+    let (kind, id) = KINDS[kind];
+    get_request(&format!("/{kind}/{path}?X-Progress-Id={id}"))
+}
+
+const UNTRACKED: Request = Request { name: "untracked request", bytes: |number| post("/track/plain", number) };
+const TRACKED: Request = Request { name: "tracked request", bytes: |number| post("/track/track", number) };
+const POLLS: [[Request; 2]; 3] = [
+    [
+        Request { name: "poll of unknown", bytes: |_| poll(0, "polls") },
+        Request { name: "plain, as unknown", bytes: |_| poll(0, "plain") },
+    ],
+    [
+        Request { name: "poll of finished", bytes: |_| poll(1, "polls") },
+        Request { name: "plain, as finished", bytes: |_| poll(1, "plain") },
+    ],
+    [
+        Request { name: "poll of running", bytes: |_| poll(2, "polls") },
+        Request { name: "plain, as running", bytes: |_| poll(2, "plain") },
+    ],
+];
+
+fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
+    let host = lab.host()?;
+    let between = lab.length.pick((1000, 4000), (200, 800), (10, 30));
+    let base = match host {
+        Host::Lighttpd2(_) => {
+            let ours = lab.ours.as_ref()?;
+            let without = Site { module: None, ..polls::with_equal_answers(host, Site::new(Some(ours), 1))? };
+            Some(per_request(host, &without, &UNTRACKED, between, HOOKS)?)
+        }
+        Host::StandIn(_) => {
+            findings.notes.push(String::from("what a module adds is left out: the stand-in does not run without one"));
+            None
+        }
+    };
+    if let Some(base) = base {
+        let figure = Figure::new(Subject::NoModule, IN_HOOKS, Measured::once(base), "instructions");
+        findings.figures.push(figure);
+    }
+    let mut tracked_by_c = None;
+    let mut modules = lab.modules();
+    modules.reverse();
+    for (subject, module) in modules {
+        let site = polls::with_equal_answers(host, Site::new(Some(module), 1))?;
+        // Where entries expire as others are made, a request pays for all of an entry's life.
+        let brief = Site { time_to_live: 1, ..site.clone() };
+        let mut found = |site: &Site<'_>, request: &Request| {
+            let count = per_request(host, site, request, between, &[])?;
+            let figure = Figure::new(subject, request.name, Measured::once(count), "instructions");
+            findings.figures.push(figure);
+            Ok::<_, String>(count)
+        };
+        found(&site, &UNTRACKED)?;
+        let tracked = found(&brief, &TRACKED)?;
+        let kinds = lab.length.pick(0..3, 2..3, 2..3);
+        let mut ratios = Vec::new();
+        for ([poll, plain], (kind, _)) in POLLS[kinds.clone()].iter().zip(&KINDS[kinds]) {
+            ratios.push((kind, found(&site, poll)? / found(&site, plain)?));
+        }
+        for (kind, ratio) in ratios {
+            let what = format!("poll of {kind} / plain, instructions");
+            findings.figures.push(Figure::new(subject, what, Measured::once(ratio), "times"));
+        }
+        if let Some(base) = base {
+            let in_hooks = per_request(host, &site, &UNTRACKED, between, HOOKS)?;
+            findings.figures.push(Figure::new(subject, IN_HOOKS, Measured::once(in_hooks), "instructions"));
+            let added = Measured::once(in_hooks - base);
+            let figure = Figure::new(subject, "added to an untracked request", added, "instructions").at_most(ADDED);
+            findings.figures.push(figure);
+        }
+        match tracked_by_c {
+            None => tracked_by_c = Some(tracked),
+            Some(by_c) => {
+                let ratio = Measured::once(tracked / by_c);
+                findings
+                    .figures
+                    .push(Figure::new(subject, "tracked request / C module's", ratio, "times").at_most(1.0));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Instructions per request: the difference between two runs, so that starting and stopping do not count.
+fn per_request(
+    host: &Host,
+    site: &Site<'_>,
+    request: &Request,
+    (few, many): (u64, u64),
+    only: &[&str],
+) -> Result<f64, String> {
+    let [few_cost, many_cost] = [few, many].map(|requests| instructions(host, site, request, requests, only));
+    Ok((many_cost? - few_cost?) / (many - few) as f64)
+}
+
+/// Instructions of a server with one worker from its start to its end, with so many requests: all, or where `only` names
+/// functions, those in them and in what they call.
+fn instructions(host: &Host, site: &Site<'_>, request: &Request, requests: u64, only: &[&str]) -> Result<f64, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
+    let profile = folder.path().join("profile");
+    let mut site = site.clone();
+    let file = [b"--callgrind-out-file=", profile.as_os_str().as_encoded_bytes()].concat();
+    let file = String::from_utf8(file).map_err(|_| "a folder whose name is not text")?;
+    let only = only.iter().map(|function| format!("--toggle-collect={function}"));
+    let words = ["valgrind", "--tool=callgrind", &file].into_iter().map(String::from);
+    site.wrap = words.chain(only).map(Into::into).collect();
+    let server = site.start(host)?;
+    let _upload = match site.module {
+        Some(_) => polls::prepare(&server)?,
+        None => begin_upload(server.address, "/store/plain", 5000, 1000)?,
+    };
+    let mut connection = Connection::open(server.address)?;
+    for number in 0..requests {
+        connection.send(&(request.bytes)(number))?;
+        let answer = connection.answer()?;
+        if !answer.status.contains(" 200 ") {
+            return Err(format!("{}: {answer:?}", request.name));
+        }
+    }
+    // A signal that the server does not handle: valgrind still writes what it counted, and the way to a graceful stop, which
+    // can take long, is left out.
+    server.process.end(Signal::ALARM, END)?;
+    total(&profile)
+}
+
+/// The total in a profile of callgrind.
+fn total(profile: &Path) -> Result<f64, String> {
+    let text = fs::read_to_string(profile).map_err(|error| format!("the profile: {error}"))?;
+    let total = text.lines().find_map(|line| line.strip_prefix("totals:").or(line.strip_prefix("summary:")));
+    total.and_then(|total| total.trim().parse().ok()).ok_or_else(|| String::from("the profile has no total"))
+}
+
+fn time(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
+    let host = lab.host()?;
+    let workers = 2;
+    let mut servers = Vec::new();
+    for (subject, module) in lab.modules() {
+        let site = Site { time_to_live: 2, ..Site::new(Some(module), workers) };
+        servers.push((subject, site.start(host)?, [vec![], vec![]]));
+    }
+    let seconds = lab.length.pick(2, 1, 1);
+    let mut ids = 0..1 << 30;
+    for _ in 0..lab.length.pick(5, 2, 1) {
+        for (_, server, measured) in &mut servers {
+            let load = Load { address: server.address, connections: 16, seconds };
+            for (target, costs) in ["/track/plain", "/track/track"].into_iter().zip(measured) {
+                let script = server.file("script.lua");
+                let (spent, counted) = server.time(|| load.with_ids("POST", target, ids.clone(), &script));
+                let requests = counted?.requests;
+                ids = ids.start + requests + 1000..ids.end + requests + 1000;
+                costs.push(spent * 1e6 / requests as f64);
+            }
+        }
+    }
+    for (subject, _, [untracked, tracked]) in servers {
+        let ratio = Measured::ratio(&tracked, &untracked);
+        for (what, measured, unit) in [
+            ("untracked request", Measured::of(untracked), "µs"),
+            ("tracked request", Measured::of(tracked), "µs"),
+            ("tracked / untracked", ratio, "times"),
+        ] {
+            findings.figures.push(Figure::new(subject, what, measured, unit).with(workers, "workers"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! A headless Chromium, driven over WebDriver.
+
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, mpsc};
+use tempfile::TempDir;
+use testkit::wait;
+use tokio::runtime::Runtime;
+
+/// How the browser shows a page.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Look {
+    /// Of the window, in pixels.
+    pub width: u32,
+    pub height: u32,
+    pub is_dark: bool,
+}
+
+impl Look {
+    pub const WIDE: Self = Self { width: 1200, height: 800, is_dark: false };
+    pub const NARROW: Self = Self { width: 360, height: 740, is_dark: false };
+
+    pub fn dark(self) -> Self {
+        Self { is_dark: true, ..self }
+    }
+}
+
+/// A running browser. It ends with [`Browser::close`]: without its driver it would go on for ever.
+pub struct Browser {
+    look: Look,
+    client: Client,
+    runtime: Runtime,
+    _driver: Driver,
+    _profile: TempDir,
+}
+
+/// The process between a test and the browser, which is killed when this is dropped.
+struct Driver {
+    process: Child,
+    address: String,
+}
+
+struct Programs {
+    chromium: PathBuf,
+    driver: PathBuf,
+}
+
+/// The programs that a browser needs.
+pub fn find() -> Result<impl Sized, String> {
+    Programs::find()
+}
+
+impl Programs {
+    fn find() -> Result<Self, String> {
+        Ok(Self { chromium: on_path("chromium")?, driver: on_path("chromedriver")? })
+    }
+}
+
+fn on_path(program: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    found.ok_or_else(|| format!("no {program} is installed"))
+}
+
+/// Browsers that nobody uses. To start one takes longer than most tests.
+static IDLE: Mutex<Vec<Browser>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Browser>> {
+    IDLE.lock().expect("nobody panics with the browsers locked")
+}
+
+/// Ends the browsers that nobody uses.
+pub fn close_idle() {
+    idle().drain(..).for_each(Browser::close);
+}
+
+impl Browser {
+    /// One that nobody uses, or a new one.
+    pub fn get(look: Look) -> Self {
+        let mut idle = idle();
+        let fitting = idle.iter().position(|browser| browser.look == look);
+        let found = fitting.map(|position| idle.swap_remove(position));
+        drop(idle);
+        found.unwrap_or_else(|| Self::start(look))
+    }
+
+    /// Leaves it to another test.
+    pub fn put_back(self) {
+        self.open("about:blank");
+        idle().push(self);
+    }
+
+    /// Starts one, with a profile of its own.
+    fn start(look: Look) -> Self {
+        let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+        let driver = Driver::start(&programs);
+        let profile = tempfile::tempdir().expect("a folder for the profile");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let options = json!({
+            "binary": programs.chromium,
+            "args": [
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                format!("--user-data-dir={}", profile.path().display()),
+                format!("--window-size={},{}", look.width, look.height),
+                format!("--blink-settings=preferredColorScheme={}", if look.is_dark { 0 } else { 1 }),
+            ],
+            // A window is never as narrow as a telephone.
+            "mobileEmulation": {"deviceMetrics": {"width": look.width, "height": look.height, "pixelRatio": 1.0}},
+        });
+        let capabilities = [("goog:chromeOptions".to_string(), options)].into_iter().collect();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = runtime.block_on(builder.capabilities(capabilities).connect(&driver.address));
+        let client = client.unwrap_or_else(|error| panic!("{}: {error}", programs.chromium.display()));
+        Self { look, client, runtime, _driver: driver, _profile: profile }
+    }
+
+    /// Ends it.
+    pub fn close(self) {
+        let Self { client, runtime, .. } = self;
+        runtime.block_on(client.close()).expect("a browser can be closed");
+    }
+
+    /// Opens a page.
+    #[track_caller]
+    pub fn open(&self, address: &str) {
+        fine(self.runtime.block_on(self.client.goto(address)));
+    }
+
+    /// What a script returns. Its `arguments` are `values`.
+    #[track_caller]
+    pub fn script(&self, script: &str, values: &[Value]) -> Value {
+        fine(self.runtime.block_on(self.client.execute(script, values.to_vec())))
+    }
+
+    #[track_caller]
+    pub fn click(&self, selector: &str) {
+        fine(self.runtime.block_on(async { self.find(selector).await?.click().await }));
+    }
+
+    /// Types into an element; a file's path chooses it for an input of files.
+    #[track_caller]
+    pub fn type_into(&self, selector: &str, keys: &str) {
+        fine(self.runtime.block_on(async { self.find(selector).await?.send_keys(keys).await }));
+    }
+
+    /// Presses these keys together, and lets them go.
+    #[track_caller]
+    pub fn press(&self, keys: &[Key]) {
+        let keys = keys.iter().map(|&key| char::from(key));
+        let presses = keys.clone().map(|value| KeyAction::Down { value });
+        let releases = keys.rev().map(|value| KeyAction::Up { value });
+        let actions = presses.chain(releases).fold(KeyActions::new(String::from("keyboard")), KeyActions::then);
+        fine(self.runtime.block_on(self.client.perform_actions(actions)));
+    }
+
+    async fn find(&self, selector: &str) -> Result<Element, CmdError> {
+        self.client.find(Locator::Css(selector)).await
+    }
+}
+
+#[track_caller]
+fn fine<T>(result: Result<T, CmdError>) -> T {
+    result.unwrap_or_else(|error| panic!("the browser: {error}"))
+}
+
+impl Driver {
+    fn start(programs: &Programs) -> Self {
+        let mut command = Command::new(&programs.driver);
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut driver = Self { process, address: String::new() };
+        let output = BufReader::new(driver.process.stdout.take().expect("a piped output"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // Lines after the one that names the port are of no interest.
+                let _ = sender.send(line);
+            }
+        });
+        wait::until("the driver of the browser listens", || {
+            let mut lines = lines.try_iter();
+            let port = lines.find_map(|line| {
+                let (_, port) = line.split_once("started successfully on port ")?;
+                port.trim_end_matches('.').parse::<u16>().ok()
+            });
+            driver.address = format!("http://127.0.0.1:{}", port.ok_or("it has not said so")?);
+            Ok::<_, &str>(())
+        });
+        driver
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
