@@ -50,7 +50,7 @@ demo: ## install what is missing, build, and serve a page with progress bars; pr
 # Ends with the table alone, which needs no host.
 bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/
 	@$(TARGET)/release/comparison
-	@$(CARGO) bench --locked --bench table
+	@$(CARGO) bench --locked -p progress --bench table
 
 bench-quick: bench-hosts ## the same in two minutes, not for quoting
 	@$(TARGET)/release/comparison --quick

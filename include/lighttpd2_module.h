@@ -22,6 +22,7 @@ typedef unsigned long guint64;
 typedef long goffset;
 typedef unsigned long gsize;
 typedef long gssize;
+typedef double gdouble;
 typedef void *gpointer;
 
 typedef struct _GString {
@@ -68,6 +69,14 @@ typedef union liOptionValue {
 	gboolean boolean;
 } liOptionValue;
 
+typedef struct liOptionPtrValue {
+	gint opaque_refcount;
+	union {
+		gpointer ptr;
+	} data;
+	gpointer opaque_sopt;
+} liOptionPtrValue;
+
 /* server, worker */
 
 #define LIGHTTPD_SERVER_MAGIC ((guint)0x12AB34CD)
@@ -81,12 +90,54 @@ typedef struct liServer {
 	char opaque_rest[1352];
 } liServer;
 
+typedef double ev_tstamp;
+typedef ev_tstamp li_tstamp; /* seconds since 1970 */
+
+typedef struct liEventLoop {
+	gpointer opaque_members[46];
+} liEventLoop;
+
 typedef struct liWorker {
 	liServer *srv;
 	gpointer opaque_thread;
 	guint ndx; /* its place in liServer.workers */
-	char opaque_rest[1892];
+	char opaque_lua[84];
+	liEventLoop loop;
+	char opaque_rest[1440];
 } liWorker;
+
+/* timers; each belongs to the worker whose loop it was made for */
+
+typedef struct liEventBase {
+	int opaque_type;
+	unsigned int keep_loop_alive : 1, active : 1;
+	gpointer opaque_rest[5];
+} liEventBase;
+
+typedef struct liEventTimer {
+	liEventBase base;
+	gpointer opaque_libev[6];
+} liEventTimer;
+
+typedef struct liWaitQueue liWaitQueue;
+typedef struct liWaitQueueElem liWaitQueueElem;
+typedef void (*liWaitQueueCB)(liWaitQueue *wq, gpointer data);
+
+struct liWaitQueueElem {
+	gboolean queued;
+	li_tstamp ts;
+	liWaitQueueElem *prev, *next;
+	gpointer data;
+};
+
+struct liWaitQueue {
+	liWaitQueueElem *head, *tail;
+	liEventTimer timer;
+	gdouble delay; /* seconds */
+	liWaitQueueCB callback;
+	gpointer data;
+	guint length;
+};
 
 /* chunk queues and streams; byte counts only ever grow while a request lives */
 
@@ -96,11 +147,15 @@ typedef struct liChunkQueue {
 	char opaque_rest[40];
 } liChunkQueue;
 
-typedef struct liStream {
-	char opaque_links[24];
+typedef struct liStream liStream;
+
+struct liStream {
+	gint opaque_refcount;
+	liStream *source; /* NULL where nothing feeds it, or no more */
+	liStream *opaque_dest;
 	liChunkQueue *out;
 	char opaque_rest[64];
-} liStream;
+};
 
 /* request */
 
@@ -183,7 +238,7 @@ typedef struct liVRequest {
 	liConInfo *coninfo;
 	liWorker *wrk;
 	liOptionValue *options;
-	gpointer opaque_optionptrs;
+	liOptionPtrValue **optionptrs; /* NULL for an option without a value */
 	liLogContext log_context;
 	char opaque_state[16];
 	GPtrArray *plugin_ctx; /* a slot for each plugin, zeroed for each request */
@@ -199,11 +254,16 @@ typedef struct liConnection {
 	char opaque_head[64];
 	liConInfo info;
 	gint opaque_state;
-	gboolean opaque_response_headers_sent, opaque_expect_100_cont;
+	gboolean response_headers_sent;
+	gboolean opaque_expect_100_cont;
 	gboolean out_has_all_data; /* the response has come to its end, though perhaps not to the client */
-	char opaque_streams[312];
+	liStream opaque_in;
+	liStream out; /* fed by the response's last filter from when its headers are ready until it has come to its end */
+	char opaque_filters[120];
 	liVRequest *mainvr;
-	char opaque_rest[328];
+	char opaque_keep_alive[240];
+	liWaitQueueElem io_timeout_elem; /* queued while a timeout of I/O would end the connection */
+	char opaque_job_reset[48];
 } liConnection;
 
 /* plugins */
@@ -214,6 +274,8 @@ typedef struct liPlugin liPlugin;
 typedef void (*liPluginInitCB)(liServer *srv, liPlugin *p, gpointer userdata);
 typedef void (*liPluginFreeCB)(liServer *srv, liPlugin *p);
 typedef gboolean (*liPluginParseOptionCB)(liServer *srv, liWorker *wrk, liPlugin *p, size_t ndx, liValue *val, liOptionValue *oval);
+typedef gboolean (*liPluginParseOptionPtrCB)(liServer *srv, liWorker *wrk, liPlugin *p, size_t ndx, liValue *val, gpointer *oval);
+typedef void (*liPluginFreeOptionPtrCB)(liServer *srv, liPlugin *p, size_t ndx, gpointer oval);
 typedef liAction *(*liPluginCreateActionCB)(liServer *srv, liWorker *wrk, liPlugin *p, liValue *val, gpointer userdata);
 typedef gboolean (*liPluginSetupCB)(liServer *srv, liPlugin *p, liValue *val, gpointer userdata);
 typedef void (*liPluginServerStateWorker)(liServer *srv, liPlugin *p, liWorker *wrk);
@@ -228,6 +290,14 @@ typedef struct liPluginOption {
 	gint64 default_value;
 	liPluginParseOptionCB parse_option;
 } liPluginOption;
+
+typedef struct liPluginOptionPtr {
+	const gchar *name;
+	liValueType type;
+	gpointer default_value;
+	liPluginParseOptionPtrCB parse_option;
+	liPluginFreeOptionPtrCB free_option;
+} liPluginOptionPtr;
 
 typedef struct liPluginAction {
 	const gchar *name;
@@ -257,7 +327,7 @@ struct liPlugin {
 	liPluginServerState handle_prepare;
 	char opaque_state_callbacks[40];
 	const liPluginOption *options;
-	const void *optionptrs;
+	const liPluginOptionPtr *optionptrs;
 	const liPluginAction *actions;
 	const liPluginSetup *setups;
 	const void *angelcbs;
@@ -274,12 +344,20 @@ typedef void (*liActionFreeCB)(liServer *srv, gpointer param);
 liAction *li_action_new_function(liActionFuncCB func, liActionCleanupCB fcleanup, liActionFreeCB ffree, gpointer param);
 
 liHttpMethod li_http_method_from_string(const gchar *method_str, gssize len);
+gchar *li_http_method_string(liHttpMethod method, guint *len); /* a constant */
 const char *li_valuetype_string(liValueType type);
 
 void li_http_header_overwrite(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
 gboolean li_vrequest_is_handled(liVRequest *vr);
 gboolean li_vrequest_handle_direct(liVRequest *vr);
 void li_chunkqueue_append_mem(liChunkQueue *cq, const void *mem, gssize len);
+
+/* A timer's callback has to end with li_waitqueue_update. li_waitqueue_stop detaches the timer from its loop. */
+void li_waitqueue_init(liWaitQueue *queue, liEventLoop *loop, const char *waitqueue_name, liWaitQueueCB callback, gdouble delay, gpointer data);
+void li_waitqueue_stop(liWaitQueue *queue);
+void li_waitqueue_update(liWaitQueue *queue);
+void li_waitqueue_push(liWaitQueue *queue, liWaitQueueElem *elem);
+liWaitQueueElem *li_waitqueue_pop(liWaitQueue *queue);
 
 typedef enum {
 	LI_LOG_LEVEL_DEBUG,

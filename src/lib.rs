@@ -13,12 +13,9 @@
 //!
 //! Three layers, each of which knows only those below it:
 //! - [`plugin`]: the entry points that lighttpd2 calls, and what they do.
-//! - [`host`]: safe views of lighttpd2's objects, made from [`sys`], its ABI.
+//! - [`lighttpd2`]: safe views of lighttpd2's objects, made from its ABI.
 //! - [`progress`]: ids, numbers, states, formats, and the table of all tracked requests; without lighttpd2.
 //!
 //! `docs/design.md` tells how they work together and which facts about lighttpd2 that rests on.
 
-pub mod host;
 pub mod plugin;
-pub mod progress;
-pub mod sys;

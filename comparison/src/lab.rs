@@ -65,7 +65,7 @@ impl Lab {
             Ok(Host::StandIn(_)) => about.push(("host", String::from("the stand-in: not for quoting"))),
             Err(reason) => about.push(("host", reason.clone())),
         }
-        about.push(("this module", env!("CARGO_PKG_VERSION").replace("0.0.0", module_version())));
+        about.push(("this module", env!("CARGO_PKG_VERSION").to_string()));
         if let Err(reason) = &self.c_module {
             about.push(("C module", reason.clone()));
         }
@@ -90,14 +90,6 @@ pub fn need(program: &str) -> Result<(), String> {
     let is_there = |folder: PathBuf| folder.join(program).is_file();
     let path = env::var_os("PATH").unwrap_or_default();
     if env::split_paths(&path).any(is_there) { Ok(()) } else { Err(format!("{program} is not installed")) }
-}
-
-fn module_version() -> &'static str {
-    include_str!("../../Cargo.toml")
-        .split("[package]")
-        .nth(1)
-        .and_then(|package| package.split("version = \"").nth(1)?.split('"').next())
-        .unwrap_or("unknown")
 }
 
 /// The first line that a command writes.

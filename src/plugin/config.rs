@@ -1,7 +1,7 @@
 //! Values of the configuration: `progress.ttl`, `progress.methods` and `progress.debug`.
 
-use crate::host::{Method, VRequest, Value};
-use crate::progress::{Format, TimeToLive};
+use lighttpd2::{Method, VRequest, Value};
+use progress::{Format, TimeToLive};
 
 use super::Plugin;
 

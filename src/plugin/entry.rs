@@ -6,11 +6,11 @@
 
 use super::guard::guard;
 use super::{Plugin, Progress, config, prepare, show, track};
-use crate::host::plugin::{END_OF_ACTIONS, END_OF_OPTIONS, END_OF_SETUPS, action, free_data, option, setup};
-use crate::host::{
+use lighttpd2::plugin::{END_OF_ACTIONS, END_OF_OPTIONS, END_OF_SETUPS, action, free_data, option, setup};
+use lighttpd2::{
     Connection, Level, Log, Modules, Registration, Server, VRequest, Value, abi, gboolean, new_action, store_number,
 };
-use crate::progress::Format;
+use progress::Format;
 use std::ffi::c_void;
 use std::ptr;
 

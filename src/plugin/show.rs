@@ -1,8 +1,8 @@
 //! `progress.show`: answers how far another request is.
 
-use super::{Plugin, config};
-use crate::host::{Level, Log, VRequest, clock};
-use crate::progress::{Format, Report, callback, request_id};
+use super::{Plugin, clock, config};
+use lighttpd2::{Level, Log, VRequest};
+use progress::{Format, Report, callback, request_id};
 
 /// Answers with what is known of the id in the query string. Does nothing where there is no usable id, or where the
 /// request is already handled.

@@ -1,8 +1,8 @@
 //! The life of a tracked request.
 
-use super::{Plugin, config};
-use crate::host::{Connection, Level, Log, Slot, VRequest, clock};
-use crate::progress::{Ending, Ticket, request_id};
+use super::{Live, Plugin, clock, config};
+use lighttpd2::{Connection, Level, Log, Slot, VRequest};
+use progress::{Ending, Ticket, request_id};
 
 /// `progress.track`: tracks the request under the id in its query string.
 pub fn track(vr: VRequest<'_>, plugin: Plugin<'_>) {
@@ -23,7 +23,7 @@ pub fn track(vr: VRequest<'_>, plugin: Plugin<'_>) {
     // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns; should it or this function
     // panic, the entry point switches the table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
-    let Some(ticket) = plugin.data().table.track(id, counters, clock::now()) else { return };
+    let Some(ticket) = plugin.data().table.track(id, Live(counters), clock::now()) else { return };
     Tracked { ticket, closing: Closing::NotSeen }.store(slot);
     if config::is_debug(vr, plugin) {
         let id = id.bytes().escape_ascii();

@@ -2,7 +2,7 @@
 
 use crate::description::OwnAction;
 use crate::server::Server;
-use crate::sys;
+use lighttpd2::sys;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 

@@ -28,5 +28,5 @@ pub mod request;
 pub mod serve;
 pub mod server;
 mod state;
-pub mod sys;
+
 pub mod value;

@@ -1,6 +1,6 @@
 //! The error log, in lighttpd2's form.
 
-use crate::sys;
+use lighttpd2::sys;
 use std::ffi::CStr;
 use std::io::{self, Write};
 use std::panic::Location;

@@ -3,8 +3,8 @@
 use crate::exports;
 use crate::request::Request;
 use crate::server::Server;
-use crate::sys;
 use libloading::Library;
+use lighttpd2::sys;
 use std::path::Path;
 
 type EntryPoint = unsafe extern "C" fn(*mut sys::liModules, *mut sys::liModule) -> sys::gboolean;

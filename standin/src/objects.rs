@@ -5,8 +5,8 @@ use crate::memory::{Heap, Object, UNSET};
 use crate::plugin::FOREIGN_OPTION;
 use crate::server::{PLUGINS, PLUGINS_BEFORE, Server, own_place};
 use crate::state::State;
-use crate::sys;
 use crate::value::Text;
+use lighttpd2::sys;
 use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -201,8 +201,9 @@ impl Objects {
             let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
             let untouched = [
                 unset(&(*con).opaque_head),
-                unset(&(*con).opaque_streams),
-                unset(&(*con).opaque_rest),
+                unset(&(*con).opaque_filters),
+                unset(&(*con).opaque_keep_alive),
+                unset(&(*con).opaque_job_reset),
                 unset(&(*con).info.opaque_head),
                 unset(&(*vr).opaque_physical),
                 unset(&(*vr).opaque_streams),

@@ -6,8 +6,8 @@ use crate::module::Module;
 use crate::objects::Objects;
 use crate::server::PLUGINS_BEFORE;
 use crate::state::State;
-use crate::sys;
 use crate::value::Text;
+use lighttpd2::sys;
 use std::ptr::{self, NonNull};
 use std::thread;
 

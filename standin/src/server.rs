@@ -3,8 +3,8 @@
 use crate::exports::broken;
 use crate::log::Log;
 use crate::memory::{Heap, Memory, Object};
-use crate::sys;
 use crate::value::Text;
+use lighttpd2::sys;
 use std::ffi::c_char;
 use std::ptr;
 use std::slice;

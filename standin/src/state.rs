@@ -4,7 +4,7 @@ use crate::exports::broken;
 use crate::memory::{Heap, Object};
 use crate::objects::empty_queue;
 use crate::server::own_place;
-use crate::sys;
+use lighttpd2::sys;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};

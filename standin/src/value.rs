@@ -1,7 +1,7 @@
 //! Values of the configuration, as lighttpd2 lays them out.
 
 use crate::memory::{Heap, Object};
-use crate::sys;
+use lighttpd2::sys;
 use std::ptr;
 use std::sync::Arc;
 

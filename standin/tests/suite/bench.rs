@@ -1,12 +1,12 @@
 //! A server with the module loaded into it, and requests made by hand.
 
+use lighttpd2::sys;
 use standin::action::Action;
 use standin::log::Log;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
 use standin::server::Server;
-use standin::sys;
 use std::path::PathBuf;
 
 /// The module under test.

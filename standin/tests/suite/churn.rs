@@ -3,12 +3,12 @@
 use crate::bench::{Bench, ask, bench, query};
 use crate::trial;
 use libtest_mimic::Trial;
+use lighttpd2::sys;
 use serde_json::Value as Json;
 use standin::action::Action;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
-use standin::sys;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -3,12 +3,12 @@
 use crate::bench::{self, Bench, bench, query};
 use crate::trial;
 use libtest_mimic::Trial;
+use lighttpd2::sys;
 use standin::log::Log;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
 use standin::server::{Layout, Server};
-use standin::sys;
 use std::ptr;
 use std::sync::Arc;
 

@@ -3,11 +3,11 @@
 use crate::bench::{Bench, ask, bench, query};
 use crate::trial;
 use libtest_mimic::Trial;
+use lighttpd2::sys;
 use serde_json::Value as Json;
 use standin::action::Action;
 use standin::memory::Memory;
 use standin::request::{Close, Request};
-use standin::sys;
 use standin::value::{Data, Text};
 use std::ptr;
 use std::thread;

@@ -3,9 +3,9 @@
 use crate::bench::bench;
 use crate::trial;
 use libtest_mimic::Trial;
+use lighttpd2::sys;
 use standin::memory::Memory;
 use standin::server::Server;
-use standin::sys;
 use standin::value::{Data, Value};
 
 /// A value, and what becomes of it: what it means, or what is said of it.

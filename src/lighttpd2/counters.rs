@@ -1,9 +1,7 @@
 //! The counters of a running request, read from any worker.
 
-use crate::progress::{Counters, Numbers};
 use crate::sys;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// Where lighttpd2 counts the bytes of one request.
 pub struct LiveCounters {
@@ -40,15 +38,38 @@ impl LiveCounters {
     }
 }
 
-impl Counters for LiveCounters {
-    fn read(&self) -> Numbers {
+/// What the counters of a request said at a moment. All in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Of the request's body, decoded.
+    pub received: u64,
+    /// Into the socket, headers included.
+    pub sent: u64,
+    /// Of the request's body in all; `None` while that is not known.
+    pub request_size: Option<u64>,
+    /// Of the response so far, headers included.
+    pub response_size: u64,
+}
+
+impl LiveCounters {
+    /// What they say now.
+    pub fn read(&self) -> Counts {
         // SAFETY: `of` was promised that the words are there for as long as this is read, and lighttpd2 writes each in one
         // aligned store, see "Reading a running request" in docs/design.md.
-        let [received, content_length, response_size] = [self.received, self.content_length, self.response_size]
-            .map(|word| unsafe { AtomicI64::from_ptr(word.as_ptr()) }.load(Relaxed));
-        // SAFETY: as above.
-        let sent = unsafe { AtomicU64::from_ptr(self.sent.as_ptr()) }.load(Relaxed);
+        let (received, sent, content_length, response_size) = unsafe {
+            (
+                sys::glue_load_goffset(self.received.as_ptr()),
+                sys::glue_load_guint64(self.sent.as_ptr()),
+                sys::glue_load_goffset(self.content_length.as_ptr()),
+                sys::glue_load_goffset(self.response_size.as_ptr()),
+            )
+        };
         let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
-        Numbers::new(bytes(received), sent, content_length, bytes(response_size))
+        Counts {
+            received: bytes(received),
+            sent,
+            request_size: u64::try_from(content_length).ok(),
+            response_size: bytes(response_size),
+        }
     }
 }

@@ -41,18 +41,17 @@ pub(super) unsafe fn write(srv: *mut sys::liServer, context: *mut sys::liLogCont
     };
     let line = format!("({name}) {file}:{}: {text}", place.line());
     let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
-    // SAFETY: the caller vouches for server and context; without a worker any thread may write. The format takes one
-    // precision and that many bytes at most.
+    // SAFETY: the caller vouches for server and context; without a worker any thread may write. As many bytes are read
+    // at most.
     unsafe {
-        sys::li_log_write(
+        sys::glue_log_write(
             srv,
             ptr::null_mut(),
             context,
             level,
             sys::LI_LOG_FLAG_TIMESTAMP,
-            c"%.*s".as_ptr(),
-            length,
             line.as_ptr().cast::<c_char>(),
+            length,
         )
     };
 }

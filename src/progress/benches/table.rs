@@ -1,7 +1,7 @@
 //! The table alone: what one operation takes, by the number of finished entries and of threads; and what formats take.
 
 use criterion::{BenchmarkId, Criterion};
-use mod_progress::progress::{Counters, Ending, Format, Numbers, Report, RequestId, Table, TimeToLive, Timestamp};
+use progress::{Counters, Ending, Format, Numbers, Report, RequestId, Table, TimeToLive, Timestamp};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;

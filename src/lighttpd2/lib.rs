@@ -14,12 +14,12 @@ pub mod abi {
         liModules, liOptionValue, liPlugin, liServer, liVRequest, liValue, liWorker,
     };
 }
-pub mod clock;
 mod connection;
 mod counters;
 mod log;
 pub mod plugin;
 mod server;
+pub mod sys;
 mod value;
 mod vrequest;
 
