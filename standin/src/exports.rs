@@ -2,11 +2,12 @@
 
 use crate::action::Parts;
 use crate::log::is_level;
+use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
 use crate::server::Server;
 use crate::state::{Direct, State};
 use libloading::os::unix::Library;
 use lighttpd2::sys;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::process::abort;
 use std::slice;
 
@@ -17,7 +18,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 10] {
+fn functions() -> [(&'static str, *const c_void); 11] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -29,6 +30,7 @@ fn functions() -> [(&'static str, *const c_void); 10] {
         function!(li_plugin_free),
         function!(li_action_new_function),
         function!(li_http_method_from_string),
+        function!(li_http_method_string),
         function!(li_valuetype_string),
         function!(li_http_header_overwrite),
         function!(li_vrequest_is_handled),
@@ -85,73 +87,6 @@ pub unsafe extern "C" fn li_action_new_function(
     param: sys::gpointer,
 ) -> *mut sys::liAction {
     Parts { function: func, cleanup: fcleanup, free: ffree, param }.into_abi()
-}
-
-/// # Safety
-/// As lighttpd2's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn li_http_method_from_string(
-    method_str: *const sys::gchar,
-    len: sys::gssize,
-) -> sys::liHttpMethod {
-    let Ok(length) = usize::try_from(len) else { broken("a method name of negative length") };
-    // SAFETY: the caller promises as many bytes.
-    method_of(unsafe { slice::from_raw_parts(method_str.cast(), length) })
-}
-
-/// The method of that name.
-pub fn method_of(name: &[u8]) -> sys::liHttpMethod {
-    const NAMES: [&[u8]; 22] = [
-        b"GET",
-        b"POST",
-        b"HEAD",
-        b"OPTIONS",
-        b"PROPFIND",
-        b"MKCOL",
-        b"PUT",
-        b"DELETE",
-        b"COPY",
-        b"MOVE",
-        b"PROPPATCH",
-        b"REPORT",
-        b"CHECKOUT",
-        b"CHECKIN",
-        b"VERSION-CONTROL",
-        b"UNCHECKOUT",
-        b"MKACTIVITY",
-        b"MERGE",
-        b"LOCK",
-        b"UNLOCK",
-        b"LABEL",
-        b"CONNECT",
-    ];
-    let number = NAMES.iter().position(|&known| known == name);
-    number.map_or(sys::LI_HTTP_METHOD_UNSET, |number| number as sys::liHttpMethod)
-}
-
-/// # Safety
-/// None.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn li_valuetype_string(type_: sys::liValueType) -> *const c_char {
-    name_of_type(type_).as_ptr()
-}
-
-/// What lighttpd2 calls a type of values.
-pub fn type_name(kind: sys::liValueType) -> &'static str {
-    name_of_type(kind).to_str().unwrap_or_default()
-}
-
-fn name_of_type(kind: sys::liValueType) -> &'static CStr {
-    match kind {
-        sys::LI_VALUE_NONE => c"none",
-        sys::LI_VALUE_BOOLEAN => c"boolean",
-        sys::LI_VALUE_NUMBER => c"number",
-        sys::LI_VALUE_STRING => c"string",
-        sys::LI_VALUE_LIST => c"list",
-        sys::LI_VALUE_ACTION => c"action",
-        sys::LI_VALUE_CONDITION => c"condition",
-        _ => c"<unknown>",
-    }
 }
 
 /// # Safety

@@ -22,6 +22,7 @@ pub mod http;
 pub mod log;
 pub mod memory;
 pub mod module;
+pub mod names;
 mod objects;
 pub mod plugin;
 pub mod request;

@@ -1,8 +1,9 @@
 //! The module's plugin: how it is registered, configured and freed.
 
 use crate::action::{Action, Function};
-use crate::exports::{broken, type_name};
+use crate::exports::broken;
 use crate::memory::Object;
+use crate::names::type_name;
 use crate::server::{PLUGINS_BEFORE, Server};
 use crate::value::{Data, Value};
 use lighttpd2::sys;

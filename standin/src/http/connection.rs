@@ -5,7 +5,7 @@ use super::exchange::{Exchange, Handler};
 use super::head::RequestHead;
 use super::output::Output;
 use super::{BUFFER, Broken, CHUNK, Malformed};
-use crate::exports::method_of;
+use crate::names::method_of;
 use crate::request::{Close, Request};
 use crate::serve::Site;
 use rustix::event::{PollFd, PollFlags};
