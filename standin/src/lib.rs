@@ -28,6 +28,6 @@ pub mod plugin;
 pub mod request;
 pub mod serve;
 pub mod server;
+mod stage;
 mod state;
-
 pub mod value;

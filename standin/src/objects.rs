@@ -4,11 +4,13 @@ use crate::exports::broken;
 use crate::memory::{Heap, Object, UNSET};
 use crate::plugin::FOREIGN_OPTION;
 use crate::server::{PLUGINS, PLUGINS_BEFORE, Server, own_place};
+use crate::stage::Stage;
 use crate::state::State;
 use crate::value::Text;
 use lighttpd2::sys;
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -22,19 +24,16 @@ pub struct Counter(NonNull<i64>);
 pub(crate) struct Objects {
     pub connection: Object<sys::liConnection>,
     pub vrequest: Object<sys::liVRequest>,
-    request_body: Queue,
-    response: Queue,
+    request_body: Object<sys::liChunkQueue>,
+    response: Object<sys::liChunkQueue>,
+    /// What feeds the response while something does.
+    feeder: Object<sys::liStream>,
+    stage: Stage,
     slots: Object<sys::gpointer>,
     _slot_array: Object<sys::GPtrArray>,
     options: Object<sys::liOptionValue>,
     option_count: usize,
     query: Option<Text>,
-}
-
-/// A stream and its queue.
-struct Queue {
-    stream: Object<sys::liStream>,
-    queue: Object<sys::liChunkQueue>,
 }
 
 impl Counter {
@@ -59,29 +58,6 @@ impl Counter {
     }
 }
 
-impl Queue {
-    fn new(heap: &Arc<Heap>) -> Self {
-        let queue = empty_queue(heap);
-        let stream = Object::<sys::liStream>::unset(heap);
-        // SAFETY: nobody else knows the object yet.
-        unsafe { (*stream.as_ptr()).out = queue.as_ptr() };
-        Self { stream, queue }
-    }
-
-    fn bytes_in(&self) -> Counter {
-        // SAFETY: it is inside the object.
-        counter(unsafe { &raw mut (*self.queue.as_ptr()).bytes_in })
-    }
-}
-
-impl Objects {
-    /// Whether nothing more comes into the response.
-    pub fn set_response_closed(&self, is_closed: bool) {
-        // SAFETY: the module looks at it in callbacks only.
-        unsafe { (*self.response.queue.as_ptr()).is_closed = is_closed.into() };
-    }
-}
-
 /// A queue that nothing has gone through.
 pub(crate) fn empty_queue(heap: &Arc<Heap>) -> Object<sys::liChunkQueue> {
     let queue = Object::<sys::liChunkQueue>::unset(heap);
@@ -103,7 +79,7 @@ impl Objects {
     /// Those of a request of a worker, not reset yet. `state` is what the stand-in itself knows of it.
     pub fn new(server: &Server, worker: usize, state: NonNull<State>) -> Self {
         let heap = &server.heap;
-        let (request_body, response) = (Queue::new(heap), Queue::new(heap));
+        let (request_body, response) = (empty_queue(heap), empty_queue(heap));
         let slots = Object::copy_of(heap, &[ptr::null_mut::<c_void>(); PLUGINS]);
         let slot_array = Object::<sys::GPtrArray>::unset(heap);
         let (options, option_count) = {
@@ -117,8 +93,10 @@ impl Objects {
         unsafe {
             let info = &raw mut (*con).info;
             (*con).mainvr = vr;
-            (*info).req = request_body.stream.as_ptr();
-            (*info).resp = response.stream.as_ptr();
+            (*con).opaque_in.out = request_body.as_ptr();
+            (*con).out.out = response.as_ptr();
+            (*info).req = &raw mut (*con).opaque_in;
+            (*info).resp = &raw mut (*con).out;
             (*slot_array.as_ptr()).pdata = slots.as_ptr();
             (*slot_array.as_ptr()).len = PLUGINS as sys::guint;
             (*vr).coninfo = info;
@@ -134,6 +112,8 @@ impl Objects {
             vrequest,
             request_body,
             response,
+            feeder: Object::unset(heap),
+            stage: Stage::NEW,
             slots,
             _slot_array: slot_array,
             options,
@@ -146,9 +126,16 @@ impl Objects {
     /// They are to be dropped before the objects.
     pub fn counters(&self) -> [Counter; 4] {
         let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
+        let (received, given) = (self.request_body.as_ptr(), self.response.as_ptr());
         // SAFETY: they are inside the objects.
-        let (sent, length) = unsafe { (&raw mut (*con).info.stats.bytes_out, &raw mut (*vr).request.content_length) };
-        [self.request_body.bytes_in(), self.response.bytes_in(), counter(sent.cast()), counter(length)]
+        unsafe {
+            [
+                counter(&raw mut (*received).bytes_in),
+                counter(&raw mut (*given).bytes_in),
+                counter((&raw mut (*con).info.stats.bytes_out).cast()),
+                counter(&raw mut (*vr).request.content_length),
+            ]
+        }
     }
 
     /// Gives them what a new request has, but for the counters.
@@ -157,11 +144,10 @@ impl Objects {
         let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
         slots[PLUGINS_BEFORE] = ptr::null_mut();
         self.set_query(None);
+        self.change_stage(|stage| *stage = Stage::NEW);
         // SAFETY: the module does not use a request that is closed or new. There is room for as many slots and options.
         unsafe {
             let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
-            (*con).info.aborted = 0;
-            (*con).out_has_all_data = 0;
             (*con).info.stats.bytes_in = 0;
             ptr::copy_nonoverlapping(slots.as_ptr(), self.slots.as_ptr(), PLUGINS);
             ptr::copy_nonoverlapping(options.as_ptr(), self.options.as_ptr(), options.len());
@@ -169,6 +155,19 @@ impl Objects {
             (*vr).response.http_status = 0;
             (*vr).direct_out = ptr::null_mut();
         }
+    }
+
+    /// Says that the response has got further, or that the connection ends.
+    pub fn change_stage(&mut self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.stage);
+        // SAFETY: the module looks at it in callbacks only.
+        unsafe { self.stage.write(self.connection.as_ptr(), self.feeder.as_ptr()) };
+    }
+
+    /// Whether nothing more comes into the response.
+    pub fn set_response_closed(&self, is_closed: bool) {
+        // SAFETY: the module looks at it in callbacks only.
+        unsafe { (*self.response.as_ptr()).is_closed = is_closed.into() };
     }
 
     /// Makes it the request's query string.
@@ -195,22 +194,37 @@ impl Objects {
 
     /// Ends the program where the module has written to what is not its own.
     pub fn check_what_is_not_the_modules(&self) {
-        let unset = |bytes: &[c_char]| bytes.iter().all(|&byte| byte as u8 == UNSET);
         // SAFETY: no callback runs; these parts are not read by other threads.
         unsafe {
             let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
+            let timeout = &raw const (*con).io_timeout_elem;
             let untouched = [
-                unset(&(*con).opaque_head),
-                unset(&(*con).opaque_filters),
-                unset(&(*con).opaque_keep_alive),
-                unset(&(*con).opaque_job_reset),
-                unset(&(*con).info.opaque_head),
-                unset(&(*vr).opaque_physical),
-                unset(&(*vr).opaque_streams),
-                unset(&(*vr).opaque_rest),
+                is_unset(&raw const (*con).opaque_head),
+                is_unset(&raw const (*con).opaque_state),
+                is_unset(&raw const (*con).opaque_expect_100_cont),
+                is_unset(&raw const (*con).opaque_filters),
+                is_unset(&raw const (*con).opaque_keep_alive),
+                is_unset(&raw const (*timeout).ts),
+                is_unset(&raw const (*timeout).prev),
+                is_unset(&raw const (*timeout).next),
+                is_unset(&raw const (*timeout).data),
+                is_unset(&raw const (*con).opaque_job_reset),
+                is_unset(&raw const (*con).info.opaque_head),
+                is_unset(self.feeder.as_ptr()),
+                is_unset(&raw const (*vr).opaque_physical),
+                is_unset(&raw const (*vr).opaque_streams),
+                is_unset(&raw const (*vr).opaque_rest),
             ];
-            if untouched.contains(&false) {
+            let streams = [&raw const (*con).opaque_in, &raw const (*con).out].map(|stream| {
+                is_unset(&raw const (*stream).opaque_refcount)
+                    && is_unset(&raw const (*stream).opaque_dest)
+                    && is_unset(&raw const (*stream).opaque_rest)
+            });
+            if untouched.contains(&false) || streams.contains(&false) {
                 broken("it writes where it knows nothing of");
+            }
+            if !self.stage.is_in(con, self.feeder.as_ptr()) {
+                broken("it changes what a connection says of its response");
             }
             for slot in (0..PLUGINS).filter(|slot| *slot != PLUGINS_BEFORE) {
                 if self.slot(slot) != FOREIGN_SLOT {
@@ -223,4 +237,13 @@ impl Objects {
             }
         }
     }
+}
+
+/// Whether nobody has written there since the object was made.
+///
+/// # Safety
+/// `part` is inside an object that nobody else uses now.
+unsafe fn is_unset<T>(part: *const T) -> bool {
+    // SAFETY: the caller promises it; a heap sets each byte of what it hands out.
+    unsafe { slice::from_raw_parts(part.cast::<u8>(), size_of::<T>()) }.iter().all(|&byte| byte == UNSET)
 }

@@ -5,6 +5,7 @@ use crate::exports::broken;
 use crate::module::Module;
 use crate::objects::Objects;
 use crate::server::PLUGINS_BEFORE;
+use crate::stage::Stage;
 use crate::state::State;
 use crate::value::Text;
 use lighttpd2::sys;
@@ -40,8 +41,10 @@ pub enum Close {
     KeptAlive,
     /// Whole, and the connection ends with it.
     Ended,
-    /// By either side, before it was whole.
+    /// By the client, before it was whole.
     BrokenOff,
+    /// By what feeds the response, before that had come to its end.
+    Failed,
     /// Because nothing moved for too long, perhaps before it was whole.
     TimedOut,
     /// With the server: nobody is told that the connection closes.
@@ -152,10 +155,21 @@ impl<'m> Request<'m> {
         unsafe { (*self.vr()).response.http_status = status };
     }
 
+    /// The response's header is on its way, and something feeds its body from now on.
+    pub fn begin_response(&mut self) {
+        self.objects.change_stage(|stage| {
+            stage.has_headers = true;
+            stage.is_fed = true;
+        });
+    }
+
     /// The response has come to its end, though perhaps not to the client.
     pub fn set_complete(&mut self) {
-        // SAFETY: the module looks at it in callbacks only.
-        unsafe { (*self.connection()).out_has_all_data = 1 };
+        self.objects.change_stage(|stage| {
+            stage.has_headers = true;
+            stage.is_complete = true;
+            stage.is_fed = false;
+        });
     }
 
     /// Nothing more comes into the response, as at the end of a Lua subrequest.
@@ -202,8 +216,13 @@ impl<'m> Request<'m> {
         self.is_closed = true;
         match how {
             Close::KeptAlive | Close::Ended => self.set_complete(),
-            Close::BrokenOff => self.set_aborted(),
-            Close::TimedOut | Close::Stopped => {}
+            Close::BrokenOff => self.objects.change_stage(|stage| stage.is_aborted = true),
+            Close::Failed => self.objects.change_stage(|stage| {
+                stage.is_aborted = true;
+                stage.is_fed = false;
+            }),
+            Close::TimedOut => self.objects.change_stage(|stage| stage.is_timed = false),
+            Close::Stopped => {}
         }
         if how != Close::Stopped {
             self.module.handle_close(self);
@@ -211,18 +230,17 @@ impl<'m> Request<'m> {
         // SAFETY: the module uses it in actions only; it is released before `handle_vrclose`.
         unsafe { (*self.vr()).direct_out = ptr::null_mut() };
         drop(self.state().direct.take());
-        if how != Close::KeptAlive {
-            self.set_aborted();
-        }
+        self.objects.change_stage(|stage| match how {
+            Close::KeptAlive => *stage = Stage { is_timed: false, ..Stage::NEW },
+            _ => {
+                stage.is_aborted = true;
+                stage.is_fed = false;
+            }
+        });
         if self.state().is_entered.get() {
             self.module.handle_vrclose(self);
         }
         self.objects.check_what_is_not_the_modules();
-    }
-
-    fn set_aborted(&mut self) {
-        // SAFETY: the module looks at it in callbacks only.
-        unsafe { (*self.connection()).info.aborted = 1 };
     }
 
     fn state(&self) -> &State {

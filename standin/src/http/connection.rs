@@ -115,9 +115,12 @@ impl<'m> Connection<'m> {
 
     /// Does what can be done at once. `ready`: what is known of the client's socket.
     pub fn turn(&mut self, ready: PollFlags) -> Fate {
-        let fate = self.steps(ready).unwrap_or_else(|Broken| {
+        let fate = self.steps(ready).unwrap_or_else(|broken| {
             if let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) {
-                exchange.request.close(Close::BrokenOff);
+                exchange.request.close(match broken {
+                    Broken::ByClient => Close::BrokenOff,
+                    Broken::ByBackend => Close::Failed,
+                });
             }
             Fate::Gone
         });
@@ -129,7 +132,7 @@ impl<'m> Connection<'m> {
         if self.wants_input() {
             self.read()?;
         } else if ready.intersects(PollFlags::ERR | PollFlags::HUP) {
-            return Err(Broken);
+            return Err(Broken::ByClient);
         }
         for _ in 0..STEPS {
             match self.step(hurry)? {
@@ -173,7 +176,7 @@ impl<'m> Connection<'m> {
                 }
                 // lighttpd2 takes the end of what a client sends for the end of its interest.
                 if self.has_ended && !moved {
-                    return Err(Broken);
+                    return Err(Broken::ByClient);
                 }
                 Ok(if moved { Moved::Yes } else { Moved::No })
             }

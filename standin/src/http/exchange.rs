@@ -67,11 +67,12 @@ impl Exchange<'_> {
                 let step = proxy.step(&self.head, output.len() < BUFFER, &mut answer);
                 output.push(&answer);
                 self.request.given.add(answer.len());
-                match step? {
+                match step.map_err(|Malformed| Broken::ByBackend)? {
                     Step::Waiting => {}
                     Step::Moved => moved = true,
                     Step::Answered { status, until_close } => {
                         self.request.set_status(status);
+                        self.request.begin_response();
                         self.keep_alive &= !until_close;
                         moved = true;
                     }

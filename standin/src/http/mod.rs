@@ -30,16 +30,21 @@ const LONGEST_HEAD: usize = 64 * 1024;
 struct Malformed;
 
 /// A connection can only be broken off.
-struct Broken;
+enum Broken {
+    /// For the client's part.
+    ByClient,
+    /// Because the backend has broken off.
+    ByBackend,
+}
 
 impl From<Malformed> for Broken {
     fn from(_: Malformed) -> Self {
-        Self
+        Self::ByClient
     }
 }
 
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
-        Self
+        Self::ByClient
     }
 }

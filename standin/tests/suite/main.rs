@@ -6,6 +6,7 @@
 
 mod bench;
 mod churn;
+mod endings;
 mod hosts;
 mod http;
 mod late_read;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     }
     let trials = [
         churn::trials(),
+        endings::trials(),
         hosts::trials(),
         http::trials(),
         late_read::trials(),
