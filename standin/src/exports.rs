@@ -5,6 +5,9 @@ use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
 use crate::server::Server;
 use crate::state::{Direct, State};
+use crate::waitqueue::{
+    li_waitqueue_init, li_waitqueue_pop, li_waitqueue_push, li_waitqueue_stop, li_waitqueue_update,
+};
 use libloading::os::unix::Library;
 use lighttpd2::sys;
 use std::ffi::{c_char, c_void};
@@ -18,7 +21,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 11] {
+fn functions() -> [(&'static str, *const c_void); 16] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -36,6 +39,11 @@ fn functions() -> [(&'static str, *const c_void); 11] {
         function!(li_vrequest_is_handled),
         function!(li_vrequest_handle_direct),
         function!(li_chunkqueue_append_mem),
+        function!(li_waitqueue_init),
+        function!(li_waitqueue_stop),
+        function!(li_waitqueue_update),
+        function!(li_waitqueue_push),
+        function!(li_waitqueue_pop),
         ("li_log_write\0", sys::li_log_write as *const c_void),
     ]
 }

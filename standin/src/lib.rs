@@ -17,6 +17,7 @@
 
 pub mod action;
 pub mod description;
+pub mod event_loop;
 pub mod exports;
 pub mod http;
 pub mod log;
@@ -31,3 +32,4 @@ pub mod server;
 mod stage;
 mod state;
 pub mod value;
+pub mod waitqueue;

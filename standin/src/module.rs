@@ -56,13 +56,16 @@ impl<'s> Module<'s> {
         }
     }
 
-    /// A worker is about to run: on its thread.
+    /// A worker is about to run: on its thread. Its timers belong to this thread from now on.
     pub fn handle_prepare_worker(&self, worker: usize) {
+        self.server.event_loop(worker).prepare();
         self.tell_worker(worker, |plugin| plugin.handle_prepare_worker);
     }
 
-    /// A worker is about to stop: on its thread.
+    /// A worker is about to stop: on its thread. A worker that was prepared and not stopped before the module goes is stopped
+    /// then, where that happens on the worker's thread. As in lighttpd2, worker 0 is told again before it is freed.
     pub fn handle_worker_stop(&self, worker: usize) {
+        self.server.event_loop(worker).set_stopped();
         self.tell_worker(worker, |plugin| plugin.handle_worker_stop);
     }
 
@@ -102,6 +105,14 @@ impl<'s> Module<'s> {
 impl Drop for Module<'_> {
     fn drop(&mut self) {
         self.server.set_running(false);
+        for worker in (0..self.server.worker_count()).filter(|worker| self.server.event_loop(*worker).is_left_running())
+        {
+            self.handle_worker_stop(worker);
+        }
+        if self.server.worker_count() > 0 && self.server.event_loop(0).is_prepared() {
+            self.server.event_loop(0).adopt();
+            self.handle_worker_stop(0);
+        }
         self.server.free_workers();
         // SAFETY: it was initialised with the same.
         if unsafe { (self.free)(self.server.modules(), self.server.module()) } == 0 {

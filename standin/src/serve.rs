@@ -152,6 +152,7 @@ impl<'m> Worker<'m> {
     /// Works until the site is stopped. Returns connections whose requests have not ended by then.
     fn run(self) -> Vec<Connection<'m>> {
         self.site.module.handle_prepare_worker(self.number);
+        let event_loop = self.site.module.server().event_loop(self.number);
         let mut connections: Vec<Connection<'m>> = Vec::new();
         let mut end = None;
         loop {
@@ -162,8 +163,9 @@ impl<'m> Worker<'m> {
                     break;
                 }
             }
-            let due = connections.iter().filter_map(Connection::wake_at).chain(end).min();
+            let due = connections.iter().filter_map(Connection::wake_at).chain(end).chain(event_loop.wake_at()).min();
             let ready = self.wait(&connections, due.map(|due| due.saturating_duration_since(now)));
+            event_loop.turn();
             let mut ready = ready.into_iter();
             connections.retain_mut(|connection| {
                 let (client, any) = ready.next().unwrap_or((PollFlags::empty(), false));
@@ -175,6 +177,12 @@ impl<'m> Worker<'m> {
             connections.extend(new);
         }
         self.site.module.handle_worker_stop(self.number);
+        while event_loop.is_kept_alive() {
+            let longest = event_loop.wake_at().map(|due| due.saturating_duration_since(Instant::now()));
+            self.wait(&[], longest);
+            event_loop.turn();
+            self.answer_bell();
+        }
         connections
     }
 

@@ -1,11 +1,11 @@
 //! lighttpd2's server object, its workers and its list of modules.
 
+use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::log::Log;
 use crate::memory::{Heap, Memory, Object};
 use crate::value::Text;
 use lighttpd2::sys;
-use std::ffi::c_char;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
@@ -27,7 +27,8 @@ pub struct Server {
     module: Object<sys::liModule>,
     _module_name: Text,
     workers: Mutex<Workers>,
-    worker_count: usize,
+    /// The workers' event loops. They outlive the workers, for whoever still has a waitqueue then.
+    loops: Vec<EventLoop>,
     /// The module's plugin, while it is registered.
     pub(crate) plugin: AtomicPtr<sys::liPlugin>,
     pub(crate) plugin_object: Mutex<Option<Object<[sys::liPlugin; 2]>>>,
@@ -66,6 +67,7 @@ impl Server {
         let module = Object::<sys::liModule>::zeroed(&heap);
         let module_name = Text::new(&heap, Some(b"mod_progress"));
         let objects: Vec<_> = (0..workers).map(|_| Object::<sys::liWorker>::unset(&heap)).collect();
+        let loops: Vec<_> = (0..workers).map(|_| EventLoop::new()).collect();
         let pointers: Vec<_> = objects.iter().map(Object::as_ptr).collect();
         let pointers = Object::copy_of(&heap, &pointers);
         let array = Object::<sys::GArray>::unset(&heap);
@@ -74,6 +76,7 @@ impl Server {
             for (number, worker) in objects.iter().enumerate() {
                 (*worker.as_ptr()).srv = srv;
                 (*worker.as_ptr()).ndx = number as sys::guint;
+                loops[number].place_in(worker.as_ptr());
             }
             (*array.as_ptr()).data = pointers.as_ptr().cast();
             (*array.as_ptr()).len = workers;
@@ -94,7 +97,7 @@ impl Server {
             module,
             _module_name: module_name,
             workers: Mutex::new(Workers { array, pointers: Some(pointers), objects }),
-            worker_count: workers as usize,
+            loops,
             plugin: AtomicPtr::default(),
             plugin_object: Mutex::default(),
             options: Mutex::default(),
@@ -102,7 +105,7 @@ impl Server {
             displaced_plugins: AtomicBool::new(false),
         });
         // SAFETY: the place is the server's own, see `from_abi`.
-        unsafe { own_place::<Self, _>(&raw mut (*srv).opaque_rest).write_unaligned(Arc::as_ptr(&server)) };
+        unsafe { own_place::<*const Self, _>(&raw mut (*srv).opaque_rest).write_unaligned(Arc::as_ptr(&server)) };
         server
     }
 
@@ -115,7 +118,7 @@ impl Server {
             broken("a server that is NULL");
         }
         // SAFETY: the caller promises a server, and `new` has left its address there.
-        unsafe { &*own_place::<Self, _>(&raw mut (*srv).opaque_rest).read_unaligned() }
+        unsafe { &*own_place::<*const Self, _>(&raw mut (*srv).opaque_rest).read_unaligned() }
     }
 
     /// What the module knows it by.
@@ -154,12 +157,17 @@ impl Server {
 
     /// How many workers it has.
     pub fn worker_count(&self) -> usize {
-        self.worker_count
+        self.loops.len()
     }
 
     /// The worker of that number.
     pub fn worker(&self, number: usize) -> *mut sys::liWorker {
         self.workers().objects[number].as_ptr()
+    }
+
+    /// The event loop of the worker of that number.
+    pub fn event_loop(&self, worker: usize) -> &EventLoop {
+        &self.loops[worker]
     }
 
     /// Whether its workers run.
@@ -174,6 +182,7 @@ impl Server {
 
     /// Releases the workers, as lighttpd2 does before it frees its plugins.
     pub fn free_workers(&self) {
+        self.loops.iter().for_each(EventLoop::check_end);
         let mut workers = self.workers();
         workers.objects.clear();
         workers.pointers = None;
@@ -203,8 +212,8 @@ impl Server {
     }
 }
 
-/// Where the stand-in keeps a pointer of its own, in a part of an object that the module knows nothing of.
-pub(crate) fn own_place<T, const N: usize>(opaque: *mut [c_char; N]) -> *mut *const T {
-    const { assert!(N >= size_of::<*const T>()) };
+/// Where the stand-in keeps something of its own, in a part of an object that the module knows nothing of.
+pub(crate) fn own_place<T, O>(opaque: *mut O) -> *mut T {
+    const { assert!(size_of::<O>() >= size_of::<T>()) };
     opaque.cast()
 }

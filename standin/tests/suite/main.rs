@@ -13,7 +13,10 @@ mod late_read;
 mod program;
 mod requests;
 mod running;
+mod serving_timers;
 mod settings;
+mod timers;
+mod violation;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::env;
@@ -35,7 +38,9 @@ fn main() -> ExitCode {
         late_read::trials(),
         program::trials(),
         requests::trials(),
+        serving_timers::trials(),
         settings::trials(),
+        timers::trials(),
     ];
     let trials = trials.into_iter().flatten().map(|trial| {
         let is_skipped = missing.is_some() || trial.has_ignored_flag();
