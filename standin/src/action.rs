@@ -1,6 +1,7 @@
 //! What is done with a request.
 
 use crate::description::OwnAction;
+use crate::pointer::Pointer;
 use crate::server::Server;
 use lighttpd2::sys;
 use std::ffi::c_void;
@@ -16,6 +17,13 @@ pub enum Action<'s> {
         index: usize,
         /// What it becomes.
         value: sys::liOptionValue,
+    },
+    /// An option behind a pointer gets another value.
+    PointerSetting {
+        /// Its place among all of those.
+        index: usize,
+        /// What it becomes.
+        value: Pointer,
     },
     /// Something that the stand-in does itself.
     Own(OwnAction),

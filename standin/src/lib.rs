@@ -2,8 +2,9 @@
 //!
 //! It plays lighttpd2 towards `libmod_progress.so`, so that the module can be seen and tested where no lighttpd2 is
 //! installed: it loads the built module, exports the functions that the module calls ([`exports`]), lays out its objects
-//! by the module's own declarations in `include/` ([`server`], [`plugin`], [`request`], [`value`]), and serves HTTP/1.1 on
-//! loopback with several workers ([`serve`]), as a JSON file describes it ([`description`]).
+//! by the module's own declarations in `include/` ([`server`], [`plugin`], [`options`], [`request`], [`value`]), runs its
+//! timers ([`event_loop`], [`waitqueue`]), and serves HTTP/1.1 on loopback with several workers ([`serve`]), as a JSON file
+//! describes it ([`description`]).
 //!
 //! ```text
 //! standin FILE       serves; prints "listening 127.0.0.1:PORT" when it is ready; SIGTERM or SIGINT stops it
@@ -11,8 +12,8 @@
 //! ```
 //!
 //! It is stricter than lighttpd2: what the module may not look at any more is poisoned or inaccessible ([`memory`]), and it
-//! ends with a message where the module uses a request on another thread, writes where it knows nothing of, or breaks
-//! another rule. Where it answers otherwise than lighttpd2, that is to keep it small: it sends no `Date`, has no error
+//! ends with a message where the module uses a request or a timer on another thread, writes where it knows nothing of, or
+//! breaks another rule. Where it answers otherwise than lighttpd2, that is to keep it small: it sends no `Date`, has no error
 //! pages, and reads the body of a request that was answered early before it looks for the next request.
 
 pub mod action;
@@ -25,8 +26,11 @@ pub mod memory;
 pub mod module;
 pub mod names;
 mod objects;
+pub mod options;
 pub mod plugin;
+pub mod pointer;
 pub mod request;
+mod request_options;
 pub mod serve;
 pub mod server;
 mod stage;

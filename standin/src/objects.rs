@@ -2,7 +2,7 @@
 
 use crate::exports::broken;
 use crate::memory::{Heap, Object, UNSET};
-use crate::plugin::FOREIGN_OPTION;
+use crate::request_options::RequestOptions;
 use crate::server::{PLUGINS, PLUGINS_BEFORE, Server, own_place};
 use crate::stage::Stage;
 use crate::state::State;
@@ -31,8 +31,7 @@ pub(crate) struct Objects {
     stage: Stage,
     slots: Object<sys::gpointer>,
     _slot_array: Object<sys::GPtrArray>,
-    options: Object<sys::liOptionValue>,
-    option_count: usize,
+    pub options: RequestOptions,
     query: Option<Text>,
 }
 
@@ -82,10 +81,7 @@ impl Objects {
         let (request_body, response) = (empty_queue(heap), empty_queue(heap));
         let slots = Object::copy_of(heap, &[ptr::null_mut::<c_void>(); PLUGINS]);
         let slot_array = Object::<sys::GPtrArray>::unset(heap);
-        let (options, option_count) = {
-            let options = server.options();
-            (Object::copy_of(heap, &options), options.len())
-        };
+        let options = RequestOptions::new(heap, &server.options(), server.pointer_options());
         let connection = Object::<sys::liConnection>::unset(heap);
         let vrequest = Object::<sys::liVRequest>::unset(heap);
         let (con, vr) = (connection.as_ptr(), vrequest.as_ptr());
@@ -101,7 +97,7 @@ impl Objects {
             (*slot_array.as_ptr()).len = PLUGINS as sys::guint;
             (*vr).coninfo = info;
             (*vr).wrk = server.worker(worker);
-            (*vr).options = options.as_ptr();
+            options.place_in(vr);
             (*vr).log_context.log_map = ptr::null_mut();
             own_place::<*const State, _>(&raw mut (*vr).opaque_state).write_unaligned(state.as_ptr().cast_const());
             (*vr).plugin_ctx = slot_array.as_ptr();
@@ -117,7 +113,6 @@ impl Objects {
             slots,
             _slot_array: slot_array,
             options,
-            option_count,
             query: None,
         }
     }
@@ -139,18 +134,17 @@ impl Objects {
     }
 
     /// Gives them what a new request has, but for the counters.
-    pub fn reset(&mut self, options: &[sys::liOptionValue]) {
-        assert_eq!(options.len(), self.option_count, "plugins come and go between requests only");
+    pub fn reset(&mut self, server: &Server) {
+        self.options.reset(&server.options(), server.pointer_options());
         let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
         slots[PLUGINS_BEFORE] = ptr::null_mut();
         self.set_query(None);
         self.change_stage(|stage| *stage = Stage::NEW);
-        // SAFETY: the module does not use a request that is closed or new. There is room for as many slots and options.
+        // SAFETY: the module does not use a request that is closed or new. There is room for as many slots.
         unsafe {
             let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
             (*con).info.stats.bytes_in = 0;
             ptr::copy_nonoverlapping(slots.as_ptr(), self.slots.as_ptr(), PLUGINS);
-            ptr::copy_nonoverlapping(options.as_ptr(), self.options.as_ptr(), options.len());
             (*vr).request.http_method = sys::LI_HTTP_METHOD_UNSET;
             (*vr).response.http_status = 0;
             (*vr).direct_out = ptr::null_mut();
@@ -176,13 +170,6 @@ impl Objects {
         // SAFETY: the module looks at it in actions only.
         unsafe { (*self.vrequest.as_ptr()).request.uri.query = address };
         self.query = query;
-    }
-
-    /// Gives an option of the request another value.
-    pub fn set_option(&mut self, index: usize, value: sys::liOptionValue) {
-        assert!(index < self.option_count, "there are {} options", self.option_count);
-        // SAFETY: the module looks at it in actions only.
-        unsafe { *self.options.as_ptr().add(index) = value };
     }
 
     /// What a plugin keeps in the request.
@@ -231,11 +218,8 @@ impl Objects {
                     broken("it writes into another plugin's slot");
                 }
             }
-            let last = self.option_count.checked_sub(1);
-            if last.is_some_and(|last| (*self.options.as_ptr().add(last)).number != FOREIGN_OPTION) {
-                broken("it writes into another plugin's option");
-            }
         }
+        self.options.check();
     }
 }
 
@@ -243,7 +227,7 @@ impl Objects {
 ///
 /// # Safety
 /// `part` is inside an object that nobody else uses now.
-unsafe fn is_unset<T>(part: *const T) -> bool {
+pub(crate) unsafe fn is_unset<T>(part: *const T) -> bool {
     // SAFETY: the caller promises it; a heap sets each byte of what it hands out.
     unsafe { slice::from_raw_parts(part.cast::<u8>(), size_of::<T>()) }.iter().all(|&byte| byte == UNSET)
 }

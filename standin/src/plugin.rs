@@ -3,7 +3,7 @@
 use crate::action::{Action, Function};
 use crate::exports::broken;
 use crate::memory::Object;
-use crate::names::type_name;
+use crate::options::{OPTIONS_BEFORE, POINTERS_BEFORE, Setting};
 use crate::server::{PLUGINS_BEFORE, Server};
 use crate::value::{Data, Value};
 use lighttpd2::sys;
@@ -11,12 +11,6 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::SeqCst;
-
-/// Options of others that come before the module's; one more comes after.
-const OPTIONS_BEFORE: usize = 3;
-
-/// What an option of others holds.
-pub const FOREIGN_OPTION: i64 = 0x0f0e_0d0c_0b0a_0908;
 
 /// How far off a plugin is on a server that lays out plugins otherwise, in bytes.
 const DISPLACEMENT: usize = 8;
@@ -56,15 +50,9 @@ impl Server {
             (*plugin).id = PLUGINS_BEFORE as sys::guint;
             init(self.as_ptr(), plugin.byte_add(displacement), userdata);
             (*plugin).opt_base_index = OPTIONS_BEFORE;
+            (*plugin).optptr_base_index = POINTERS_BEFORE;
         }
-        let own = self.plugin_options();
-        let foreign = sys::liOptionValue { number: FOREIGN_OPTION };
-        *self.options() = vec![foreign; OPTIONS_BEFORE + own.len() + 1];
-        for (number, option) in own.into_iter().enumerate() {
-            if let Some((index, value)) = self.parse_option(number, option, None) {
-                self.options()[index] = value;
-            }
-        }
+        self.load_defaults();
         plugin
     }
 
@@ -79,22 +67,20 @@ impl Server {
         if self.is_running() {
             return self.log.error("Cannot free plugin 'mod_progress' while server is running");
         }
+        self.release_defaults();
         // SAFETY: it is the registered plugin, which has filled in the callback for this.
         unsafe {
             if let Some(free) = (*plugin).free {
                 free(self.as_ptr(), plugin);
             }
         }
-        self.options().clear();
         self.plugin.store(ptr::null_mut(), SeqCst);
         *self.plugin_object.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A statement of a `setup` block. False where it failed, which is in the log then.
     pub fn set_up(&self, name: &str, value: Option<&Data>) -> bool {
-        // SAFETY: the plugin's list of setups is one.
-        let setups = unsafe { entries(self.plugin_lists().2, |setup| setup.name) };
-        if let Some(setup) = setups.into_iter().find(|setup| is_named(setup.name, name)) {
+        if let Some(setup) = self.plugin_setups().into_iter().find(|setup| is_named(setup.name, name)) {
             let value = value.map(|data| Value::new(&self.heap, data));
             // SAFETY: the plugin has filled it in for this; the value lives until it returns.
             let done = setup.setup.is_some_and(|setup_callback| unsafe {
@@ -105,22 +91,16 @@ impl Server {
             }
             return done;
         }
-        let Some((number, option)) = self.find_option(name) else {
+        if self.find_option(name).is_none() {
             self.log.error(&format!("unknown setup {name}"));
             return false;
-        };
-        let setting = self.parse_option(number, option, value);
-        if let Some((index, value)) = setting {
-            self.options()[index] = value;
         }
-        setting.is_some()
+        self.parse_setting(name, value).map(|setting| self.set_default(setting)).is_some()
     }
 
     /// An action of the module's, or one that sets an option. `None` where it failed, which is in the log then.
     pub fn action(&self, name: &str, value: Option<&Data>) -> Option<Action<'_>> {
-        // SAFETY: the plugin's list of actions is one.
-        let actions = unsafe { entries(self.plugin_lists().1, |action| action.name) };
-        if let Some(action) = actions.into_iter().find(|action| is_named(action.name, name)) {
+        if let Some(action) = self.plugin_actions().into_iter().find(|action| is_named(action.name, name)) {
             let value = value.map(|data| Value::new(&self.heap, data));
             let value = Value::address(value.as_ref());
             // SAFETY: the plugin has filled it in for this; the value lives until it returns.
@@ -134,78 +114,24 @@ impl Server {
             // SAFETY: it was just created, and belongs to whoever asked for it.
             return Some(Action::Function(unsafe { Function::from_abi(self, created) }));
         }
-        match self.find_option(name) {
-            Some((number, option)) => {
-                let (index, value) = self.parse_option(number, option, value)?;
-                Some(Action::Setting { index, value })
-            }
-            None => {
-                self.log.error(&format!("unknown action {name}"));
-                None
-            }
-        }
-    }
-
-    /// The index and the value of an option of the module's. `None` where it is refused, which is in the log then.
-    fn parse_option(
-        &self,
-        number: usize,
-        option: sys::liPluginOption,
-        value: Option<&Data>,
-    ) -> Option<(usize, sys::liOptionValue)> {
-        // SAFETY: names are never freed.
-        let name = unsafe { CStr::from_ptr(option.name) }.to_string_lossy();
-        let single = match value {
-            Some(Data::List(items)) if items.len() <= 1 => items.first().cloned().flatten(),
-            other => other.cloned(),
-        };
-        let value = match single {
-            Some(single) if option.type_ == sys::LI_VALUE_LIST && single.kind() != sys::LI_VALUE_LIST => {
-                Some(Data::List(vec![Some(single)]))
-            }
-            other => other,
-        };
-        if let Some(value) = value.as_ref().filter(|value| value.kind() != option.type_) {
-            let (given, expected) = (type_name(value.kind()), type_name(option.type_));
-            self.log.error(&format!("Unexpected value type '{given}', expected '{expected}' for option {name}"));
+        if self.find_option(name).is_none() {
+            self.log.error(&format!("unknown action {name}"));
             return None;
         }
-        let mut parsed = sys::liOptionValue { number: 0 };
-        if let Some(parse) = option.parse_option {
-            let value = value.map(|data| Value::new(&self.heap, &data));
-            let value = Value::address(value.as_ref());
-            // SAFETY: the plugin has filled it in for this; value and result live until it returns.
-            let accepted =
-                unsafe { parse(self.as_ptr(), self.worker(0), self.plugin(), number, value, &raw mut parsed) };
-            return (accepted != 0).then_some((OPTIONS_BEFORE + number, parsed));
-        }
-        match (option.type_, value) {
-            (sys::LI_VALUE_BOOLEAN, Some(Data::Boolean(boolean))) => parsed.boolean = boolean.into(),
-            (sys::LI_VALUE_BOOLEAN, None) => parsed.boolean = option.default_value as sys::gboolean,
-            (sys::LI_VALUE_NUMBER, Some(Data::Number(number))) => parsed.number = number,
-            (sys::LI_VALUE_NUMBER, None) => parsed.number = option.default_value,
-            (kind, _) => {
-                self.log.error(&format!("Invalid scalar option type '{}' for option {name}", type_name(kind)));
-                return None;
-            }
-        }
-        Some((OPTIONS_BEFORE + number, parsed))
+        Some(match self.parse_setting(name, value)? {
+            Setting::Scalar(index, value) => Action::Setting { index, value },
+            Setting::Pointer(index, value) => Action::PointerSetting { index, value },
+        })
     }
 
-    fn find_option(&self, name: &str) -> Option<(usize, sys::liPluginOption)> {
-        self.plugin_options().into_iter().enumerate().find(|(_, option)| is_named(option.name, name))
+    pub(crate) fn plugin_setups(&self) -> Vec<sys::liPluginSetup> {
+        // SAFETY: it is NULL or the registered plugin, which changes its lists in `init` only; they are lists.
+        unsafe { self.plugin().as_ref().map_or_else(Vec::new, |plugin| entries(plugin.setups, |setup| setup.name)) }
     }
 
-    fn plugin_options(&self) -> Vec<sys::liPluginOption> {
-        // SAFETY: the plugin's list of options is one.
-        unsafe { entries(self.plugin_lists().0, |option| option.name) }
-    }
-
-    /// The plugin's lists of options, actions and setups.
-    fn plugin_lists(&self) -> (*const sys::liPluginOption, *const sys::liPluginAction, *const sys::liPluginSetup) {
-        // SAFETY: it is NULL or the registered plugin, which changes its lists in `init` only.
-        let plugin = unsafe { self.plugin().as_ref() };
-        plugin.map_or((ptr::null(), ptr::null(), ptr::null()), |plugin| (plugin.options, plugin.actions, plugin.setups))
+    pub(crate) fn plugin_actions(&self) -> Vec<sys::liPluginAction> {
+        // SAFETY: as in `plugin_setups`.
+        unsafe { self.plugin().as_ref().map_or_else(Vec::new, |plugin| entries(plugin.actions, |action| action.name)) }
     }
 }
 
@@ -213,7 +139,7 @@ impl Server {
 ///
 /// # Safety
 /// `first` is NULL or the first of such a list.
-unsafe fn entries<T: Copy>(first: *const T, name: impl Fn(&T) -> *const c_char) -> Vec<T> {
+pub(crate) unsafe fn entries<T: Copy>(first: *const T, name: impl Fn(&T) -> *const c_char) -> Vec<T> {
     let mut found = Vec::new();
     if !first.is_null() {
         // SAFETY: the caller promises a list; its end is not passed.
@@ -224,7 +150,7 @@ unsafe fn entries<T: Copy>(first: *const T, name: impl Fn(&T) -> *const c_char) 
     found
 }
 
-fn is_named(entry: *const c_char, name: &str) -> bool {
+pub(crate) fn is_named(entry: *const c_char, name: &str) -> bool {
     // SAFETY: names of a plugin's entries are strings that are never freed.
     unsafe { CStr::from_ptr(entry) }.to_bytes() == name.as_bytes()
 }

@@ -82,7 +82,7 @@ impl<'m> Request<'m> {
 
     /// Gives it what every new request has.
     fn reset(&mut self) {
-        self.objects.reset(&self.module.server().options());
+        self.objects.reset(self.module.server());
         for counter in [&self.received, &self.given, &self.sent, &self.content_length] {
             counter.set(0);
         }
@@ -116,7 +116,8 @@ impl<'m> Request<'m> {
                     broken("this module's actions always go on");
                 }
             }
-            Action::Setting { index, value } => self.objects.set_option(*index, *value),
+            Action::Setting { index, value } => self.objects.options.set(*index, *value),
+            Action::PointerSetting { index, value } => self.objects.options.set_pointer(*index, value),
             Action::Own(_) => {}
         }
     }

@@ -4,6 +4,7 @@ use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::log::Log;
 use crate::memory::{Heap, Memory, Object};
+use crate::pointer::Pointer;
 use crate::value::Text;
 use lighttpd2::sys;
 use std::ptr;
@@ -33,6 +34,7 @@ pub struct Server {
     pub(crate) plugin: AtomicPtr<sys::liPlugin>,
     pub(crate) plugin_object: Mutex<Option<Object<[sys::liPlugin; 2]>>>,
     options: Mutex<Vec<sys::liOptionValue>>,
+    pointers: Mutex<Vec<Pointer>>,
     running: AtomicBool,
     displaced_plugins: AtomicBool,
 }
@@ -101,6 +103,7 @@ impl Server {
             plugin: AtomicPtr::default(),
             plugin_object: Mutex::default(),
             options: Mutex::default(),
+            pointers: Mutex::default(),
             running: AtomicBool::new(false),
             displaced_plugins: AtomicBool::new(false),
         });
@@ -196,6 +199,15 @@ impl Server {
     /// The values of all options that a new request starts with.
     pub fn options(&self) -> MutexGuard<'_, Vec<sys::liOptionValue>> {
         self.options.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is behind the pointers of all options that a new request starts with.
+    pub fn pointer_options(&self) -> Vec<Pointer> {
+        self.pointers().clone()
+    }
+
+    pub(crate) fn pointers(&self) -> MutexGuard<'_, Vec<Pointer>> {
+        self.pointers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on its plugins are not laid out as declared.

@@ -2,6 +2,7 @@
 
 use crate::memory::{Heap, Object};
 use lighttpd2::sys;
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
@@ -56,13 +57,13 @@ impl From<serde_json::Value> for Data {
 /// A value that the module can look at. It is gone when this is dropped.
 pub struct Value {
     abi: Object<sys::liValue>,
-    _inside: Inside,
+    inside: Inside,
 }
 
 enum Inside {
     Nothing,
-    String { _text: Text },
-    List { _list: Object<sys::GPtrArray>, _pointers: Object<sys::gpointer>, _items: Vec<Option<Value>> },
+    String { text: Text },
+    List { list: Object<sys::GPtrArray>, _pointers: Object<sys::gpointer>, _items: Vec<Option<Value>> },
 }
 
 impl Value {
@@ -86,12 +87,12 @@ impl Value {
                 Data::String(bytes) => {
                     let text = Text::new(heap, Some(bytes));
                     (*value).data.string = text.as_ptr();
-                    Inside::String { _text: text }
+                    Inside::String { text }
                 }
                 Data::NullString => {
                     let text = Text::new(heap, None);
                     (*value).data.string = text.as_ptr();
-                    Inside::String { _text: text }
+                    Inside::String { text }
                 }
                 Data::NullList => {
                     (*value).data.list = ptr::null_mut();
@@ -107,11 +108,20 @@ impl Value {
                     (*list.as_ptr()).pdata = if items.is_empty() { ptr::null_mut() } else { pointers.as_ptr() };
                     (*list.as_ptr()).len = items.len() as sys::guint;
                     (*value).data.list = list.as_ptr();
-                    Inside::List { _list: list, _pointers: pointers, _items: items }
+                    Inside::List { list, _pointers: pointers, _items: items }
                 }
             }
         };
-        Self { abi, _inside: inside }
+        Self { abi, inside }
+    }
+
+    /// What `li_value_extract_ptr` takes out of it: its string or list.
+    pub fn inside(&self) -> *mut c_void {
+        match &self.inside {
+            Inside::Nothing => ptr::null_mut(),
+            Inside::String { text } => text.as_ptr().cast(),
+            Inside::List { list, .. } => list.as_ptr().cast(),
+        }
     }
 
     /// Where it is; NULL where there is none.

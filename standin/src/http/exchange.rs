@@ -109,7 +109,9 @@ impl Exchange<'_> {
         let mut docroot = None;
         for action in actions {
             match action {
-                Action::Function(_) | Action::Setting { .. } => self.request.perform(action),
+                Action::Function(_) | Action::Setting { .. } | Action::PointerSetting { .. } => {
+                    self.request.perform(action)
+                }
                 Action::Own(OwnAction::Respond { status, body }) => self.request.respond(*status, body),
                 Action::Own(OwnAction::Docroot(folder)) => docroot = Some(folder),
                 Action::Own(_) if self.request.is_handled() => {}

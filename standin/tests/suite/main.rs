@@ -5,11 +5,13 @@
 //! fails alone.
 
 mod bench;
+mod c_module;
 mod churn;
 mod endings;
 mod hosts;
 mod http;
 mod late_read;
+mod pointers;
 mod program;
 mod requests;
 mod running;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         hosts::trials(),
         http::trials(),
         late_read::trials(),
+        pointers::trials(),
         program::trials(),
         requests::trials(),
         serving_timers::trials(),

@@ -2,6 +2,7 @@
 //!
 //! The module is one in C, `tests/modules/timers.c`.
 
+use crate::c_module::{compiled, need_compiler};
 use crate::running::{PROGRAM, written};
 use crate::trial;
 use libtest_mimic::Trial;
@@ -13,32 +14,18 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/modules/timers.c");
-const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../include");
-
 pub fn trials() -> Vec<Trial> {
-    let has_compiler = Command::new("cc").arg("--version").output().is_ok();
-    if !has_compiler {
-        println!("skipped: serving_timers: there is no C compiler");
-    }
     let tests: [(&str, fn()); 3] = [
         ("run_and_keep_a_worker_alive", run_and_keep_a_worker_alive),
         ("let_a_worker_go", let_a_worker_go),
         ("have_to_be_stopped", have_to_be_stopped),
     ];
-    let tests = tests.map(|(name, test)| trial(format!("serving_timers::{name}"), test));
-    tests.into_iter().map(|test| test.with_ignored_flag(!has_compiler)).collect()
+    need_compiler(tests.map(|(name, test)| trial(format!("serving_timers::{name}"), test)).into())
 }
 
 /// Runs a server whose module is told so, for so long. Returns how it ended and what is in its log.
 fn serve(told: &str, time: Duration) -> (ExitStatus, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    let module = folder.path().join("timers.so");
-    let compiled = Command::new("cc")
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", INCLUDE, SOURCE, "-o"])
-        .arg(&module)
-        .status();
-    assert!(compiled.unwrap().success());
+    let (_folder, module) = compiled("timers");
     let description = written(&json!({"module": module, "workers": 2, "memory": "guarded"}));
     let mut child = Command::new(PROGRAM)
         .arg(description.path().join("description"))
