@@ -19,6 +19,7 @@ mod serving_timers;
 mod settings;
 mod timers;
 mod violation;
+mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::env;
