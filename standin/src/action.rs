@@ -2,7 +2,7 @@
 
 use crate::description::OwnAction;
 use crate::pointer::Pointer;
-use crate::server::Server;
+use crate::server::StandInServer;
 use lighttpd2::sys;
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -31,7 +31,7 @@ pub enum Action<'s> {
 
 /// What `li_action_new_function` made. It is released when this is dropped.
 pub struct Function<'s> {
-    server: &'s Server,
+    server: &'s StandInServer,
     parts: NonNull<Parts>,
 }
 
@@ -58,7 +58,7 @@ impl Parts {
 impl<'s> Function<'s> {
     /// # Safety
     /// `action` is from `Parts::into_abi`, and this is its only owner.
-    pub(crate) unsafe fn from_abi(server: &'s Server, action: *mut sys::liAction) -> Self {
+    pub(crate) unsafe fn from_abi(server: &'s StandInServer, action: *mut sys::liAction) -> Self {
         // SAFETY: the caller promises that it points at something.
         Self { server, parts: unsafe { NonNull::new_unchecked(action.cast()) } }
     }

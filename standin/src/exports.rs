@@ -3,7 +3,7 @@
 use crate::action::Parts;
 use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
-use crate::server::Server;
+use crate::server::StandInServer;
 use crate::state::{Direct, State};
 use crate::waitqueue::{
     li_waitqueue_init, li_waitqueue_pop, li_waitqueue_push, li_waitqueue_stop, li_waitqueue_update,
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn li_plugin_register(
     userdata: sys::gpointer,
 ) -> *mut sys::liPlugin {
     // SAFETY: the caller promises it.
-    unsafe { Server::from_abi(srv).register_plugin(name, init, userdata) }
+    unsafe { StandInServer::from_abi(srv).register_plugin(name, init, userdata) }
 }
 
 /// # Safety
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn li_plugin_register(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn li_plugin_free(srv: *mut sys::liServer, p: *mut sys::liPlugin) {
     // SAFETY: the caller promises it.
-    unsafe { Server::from_abi(srv) }.free_plugin(p);
+    unsafe { StandInServer::from_abi(srv) }.free_plugin(p);
 }
 
 /// # Safety
@@ -156,7 +156,7 @@ unsafe extern "C" fn standin_log(
     length: usize,
 ) {
     // SAFETY: the caller promises a server.
-    let server = unsafe { Server::from_abi(srv) };
+    let server = unsafe { StandInServer::from_abi(srv) };
     // SAFETY: the caller promises a worker or NULL.
     if !wrk.is_null() && unsafe { (*wrk).srv } != srv {
         broken("a log line for a worker of another server");

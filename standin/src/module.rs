@@ -2,7 +2,7 @@
 
 use crate::exports;
 use crate::request::Request;
-use crate::server::Server;
+use crate::server::StandInServer;
 use libloading::Library;
 use lighttpd2::sys;
 use std::path::Path;
@@ -11,20 +11,20 @@ type EntryPoint = unsafe extern "C" fn(*mut sys::liModules, *mut sys::liModule) 
 
 /// A loaded module. It is unloaded when this is dropped; nothing of its own may be left by then.
 pub struct Module<'s> {
-    server: &'s Server,
+    server: &'s StandInServer,
     free: EntryPoint,
     _library: Library,
 }
 
 impl<'s> Module<'s> {
     /// Loads the module from `file`, as lighttpd2 does. An error is also in the log.
-    pub fn load(server: &'s Server, file: &Path) -> Result<Self, String> {
+    pub fn load(server: &'s StandInServer, file: &Path) -> Result<Self, String> {
         Self::open(server, file).inspect_err(|reason| {
             server.log.error(&format!("could not load module 'mod_progress': {reason}"));
         })
     }
 
-    fn open(server: &'s Server, file: &Path) -> Result<Self, String> {
+    fn open(server: &'s StandInServer, file: &Path) -> Result<Self, String> {
         exports::check()?;
         // SAFETY: the file is the module, which may be loaded at any time.
         let library = unsafe { Library::new(file) }.map_err(|error| format!("{}: {error}", file.display()))?;
@@ -41,7 +41,7 @@ impl<'s> Module<'s> {
     }
 
     /// The server that it was loaded into.
-    pub fn server(&self) -> &'s Server {
+    pub fn server(&self) -> &'s StandInServer {
         self.server
     }
 

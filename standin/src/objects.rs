@@ -3,7 +3,7 @@
 use crate::exports::broken;
 use crate::memory::{Heap, Object, UNSET};
 use crate::request_options::RequestOptions;
-use crate::server::{PLUGINS, PLUGINS_BEFORE, Server, own_place};
+use crate::server::{PLUGINS, PLUGINS_BEFORE, StandInServer, own_place};
 use crate::stage::Stage;
 use crate::state::State;
 use crate::value::Text;
@@ -76,7 +76,7 @@ fn counter(word: *mut i64) -> Counter {
 
 impl Objects {
     /// Those of a request of a worker, not reset yet. `state` is what the stand-in itself knows of it.
-    pub fn new(server: &Server, worker: usize, state: NonNull<State>) -> Self {
+    pub fn new(server: &StandInServer, worker: usize, state: NonNull<State>) -> Self {
         let heap = &server.heap;
         let (request_body, response) = (empty_queue(heap), empty_queue(heap));
         let slots = Object::copy_of(heap, &[ptr::null_mut::<c_void>(); PLUGINS]);
@@ -134,7 +134,7 @@ impl Objects {
     }
 
     /// Gives them what a new request has, but for the counters.
-    pub fn reset(&mut self, server: &Server) {
+    pub fn reset(&mut self, server: &StandInServer) {
         self.options.reset(&server.options(), server.pointer_options());
         let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
         slots[PLUGINS_BEFORE] = ptr::null_mut();

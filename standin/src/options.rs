@@ -4,7 +4,7 @@ use crate::exports::broken;
 use crate::names::type_name;
 use crate::plugin::{entries, is_named};
 use crate::pointer::{Kept, Pointer, PointerValue};
-use crate::server::Server;
+use crate::server::StandInServer;
 use crate::value::{Data, Text, Value};
 use lighttpd2::sys;
 use std::ffi::{CStr, c_char, c_void};
@@ -44,7 +44,7 @@ impl Plain {
     }
 }
 
-impl Server {
+impl StandInServer {
     /// Gives every option the value that it has by default.
     pub(crate) fn load_defaults(&self) {
         let (scalars, pointers) = self.plugin_options();

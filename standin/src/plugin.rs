@@ -4,7 +4,7 @@ use crate::action::{Action, Function};
 use crate::exports::broken;
 use crate::memory::Object;
 use crate::options::{OPTIONS_BEFORE, POINTERS_BEFORE, Setting};
-use crate::server::{PLUGINS_BEFORE, Server};
+use crate::server::{PLUGINS_BEFORE, StandInServer};
 use crate::value::{Data, Value};
 use lighttpd2::sys;
 use std::ffi::{CStr, c_char, c_void};
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 /// How far off a plugin is on a server that lays out plugins otherwise, in bytes.
 const DISPLACEMENT: usize = 8;
 
-impl Server {
+impl StandInServer {
     /// What `li_plugin_register` does.
     ///
     /// # Safety

@@ -3,7 +3,7 @@
 use crate::exports::broken;
 use crate::memory::{Heap, Object};
 use crate::objects::is_unset;
-use crate::server::Server;
+use crate::server::StandInServer;
 use crate::value::{Text, Value};
 use lighttpd2::sys;
 use std::ffi::c_void;
@@ -84,7 +84,7 @@ impl Drop for PointerValue {
         self.check();
         if let Kept::Module { server, plugin, number, free } = self.kept {
             // SAFETY: requests and actions end before their server does.
-            let registered = unsafe { Server::from_abi(server) }.plugin();
+            let registered = unsafe { StandInServer::from_abi(server) }.plugin();
             assert_eq!(registered, plugin, "requests and actions end before the module does");
             // SAFETY: the module has given it for this, and the pointer for this option; nobody else has the value.
             unsafe { free(server, plugin, number, self.pointer) };

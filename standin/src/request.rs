@@ -53,7 +53,7 @@ pub enum Close {
 
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DirectAnswer {
     /// The HTTP status.
     pub status: i32,
     /// Names and values.
@@ -179,9 +179,9 @@ impl<'m> Request<'m> {
     }
 
     /// What it was answered with at once, if it was.
-    pub fn answer(&self) -> Option<Answer> {
+    pub fn answer(&self) -> Option<DirectAnswer> {
         let state = self.state();
-        state.direct.borrow().as_ref().map(|_| Answer {
+        state.direct.borrow().as_ref().map(|_| DirectAnswer {
             status: self.status(),
             headers: state.headers.borrow().clone(),
             body: state.body.borrow().clone(),

@@ -4,7 +4,7 @@ use crate::description::Description;
 use crate::http::{Connection, Fate, Rules};
 use crate::log::Log;
 use crate::module::Module;
-use crate::server::Server;
+use crate::server::StandInServer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What all workers share.
-pub struct Site<'m> {
+pub struct Service<'m> {
     /// The module.
     pub module: &'m Module<'m>,
     /// What is done with requests.
@@ -31,8 +31,8 @@ pub struct Site<'m> {
     is_stopping: AtomicBool,
 }
 
-impl<'m> Site<'m> {
-    /// A site that is not being stopped.
+impl<'m> Service<'m> {
+    /// A service that is not being stopped.
     pub fn new(module: &'m Module<'m>, rules: Rules<'m>) -> Self {
         Self { module, rules, is_stopping: AtomicBool::new(false) }
     }
@@ -53,20 +53,20 @@ pub fn run(file: &Path, only_test: bool) -> Result<(), Logged> {
         Logged
     };
     let description = Description::read(file).map_err(|reason| refuse(&reason))?;
-    let server = Server::new(description.workers, description.memory, Log::Stderr);
+    let server = StandInServer::new(description.workers, description.memory, Log::Stderr);
     let module = Module::load(&server, &description.module).map_err(|_| Logged)?;
     let rules =
         Rules::new(&server, description).map_err(|reason| refuse(&format!("error in {}: {reason}", file.display())))?;
     if only_test {
         return Ok(());
     }
-    serve(&server, &Site::new(&module, rules)).map_err(|error| {
+    serve(&server, &Service::new(&module, rules)).map_err(|error| {
         server.log.error(&error.to_string());
         Logged
     })
 }
 
-fn serve(server: &Arc<Server>, site: &Site<'_>) -> io::Result<()> {
+fn serve(server: &Arc<StandInServer>, service: &Service<'_>) -> io::Result<()> {
     let (signals, at_signal) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {
         pipe::register(signal, at_signal.try_clone()?)?;
@@ -75,7 +75,7 @@ fn serve(server: &Arc<Server>, site: &Site<'_>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     // Little of a body waits in the system, so that a client that goes away is noticed soon, however slow the sink.
     set_socket_recv_buffer_size(&listener, 128 * 1024)?;
-    site.module.handle_prepare();
+    service.module.handle_prepare();
     server.set_running(true);
     thread::scope(|scope| {
         let workers: io::Result<Vec<_>> = (0..server.worker_count())
@@ -83,7 +83,7 @@ fn serve(server: &Arc<Server>, site: &Site<'_>) -> io::Result<()> {
                 let (sender, inbox) = channel();
                 let (bell, at_bell) = UnixStream::pair()?;
                 at_bell.set_nonblocking(true)?;
-                let worker = Worker { site, number, inbox, bell: at_bell };
+                let worker = Worker { service, number, inbox, bell: at_bell };
                 let thread = thread::Builder::new().name(format!("worker {number}"));
                 Ok((Colleague { sender, bell }, thread.spawn_scoped(scope, move || worker.run())?))
             })
@@ -92,7 +92,7 @@ fn serve(server: &Arc<Server>, site: &Site<'_>) -> io::Result<()> {
         println!("listening {}", listener.local_addr()?);
         let accepted = accept(&listener, &signals, &colleagues);
         drop(listener);
-        site.is_stopping.store(true, SeqCst);
+        service.is_stopping.store(true, SeqCst);
         colleagues.iter().for_each(Colleague::wake);
         for thread in threads {
             // lighttpd2 too closes on its main thread what its workers have left.
@@ -142,22 +142,22 @@ impl Colleague {
 
 /// A worker, on its thread.
 struct Worker<'m> {
-    site: &'m Site<'m>,
+    service: &'m Service<'m>,
     number: usize,
     inbox: Receiver<TcpStream>,
     bell: UnixStream,
 }
 
 impl<'m> Worker<'m> {
-    /// Works until the site is stopped. Returns connections whose requests have not ended by then.
+    /// Works until the service is stopped. Returns connections whose requests have not ended by then.
     fn run(self) -> Vec<Connection<'m>> {
-        self.site.module.handle_prepare_worker(self.number);
-        let event_loop = self.site.module.server().event_loop(self.number);
+        self.service.module.handle_prepare_worker(self.number);
+        let event_loop = self.service.module.server().event_loop(self.number);
         let mut connections: Vec<Connection<'m>> = Vec::new();
         let mut end = None;
         loop {
             let now = Instant::now();
-            if self.site.is_stopping() {
+            if self.service.is_stopping() {
                 connections.retain(|connection| !connection.is_idle());
                 if connections.is_empty() || now >= *end.get_or_insert(now + GRACE) {
                     break;
@@ -173,10 +173,10 @@ impl<'m> Worker<'m> {
                 !(any || is_due) || connection.turn(client) == Fate::Stays
             });
             self.answer_bell();
-            let new = self.inbox.try_iter().map(|socket| Connection::new(self.site, self.number, socket));
+            let new = self.inbox.try_iter().map(|socket| Connection::new(self.service, self.number, socket));
             connections.extend(new);
         }
-        self.site.module.handle_worker_stop(self.number);
+        self.service.module.handle_worker_stop(self.number);
         while event_loop.is_kept_alive() {
             let longest = event_loop.wake_at().map(|due| due.saturating_duration_since(Instant::now()));
             self.wait(&[], longest);

@@ -18,7 +18,7 @@ pub const PLUGINS_BEFORE: usize = 2;
 pub const PLUGINS: usize = PLUGINS_BEFORE + 2;
 
 /// The server, and what belongs to it.
-pub struct Server {
+pub struct StandInServer {
     /// Where its objects and those of its requests are.
     pub heap: Arc<Heap>,
     /// Its error log.
@@ -59,7 +59,7 @@ pub struct Layout<'a> {
     pub workers: Vec<&'a mut sys::liWorker>,
 }
 
-impl Server {
+impl StandInServer {
     /// A server with that many workers, whose objects are kept in that kind of memory.
     pub fn new(workers: u32, memory: Memory, log: Log) -> Arc<Self> {
         let heap = Heap::new(memory);

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::{BUFFER, Broken, CHUNK, Malformed};
 use crate::names::method_of;
 use crate::request::{Close, Request};
-use crate::serve::Site;
+use crate::serve::Service;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
@@ -23,7 +23,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A connection, and the request on it, if there is one.
 pub struct Connection<'m> {
-    site: &'m Site<'m>,
+    service: &'m Service<'m>,
     worker: usize,
     socket: TcpStream,
     input: Vec<u8>,
@@ -61,9 +61,9 @@ enum Moved {
 
 impl<'m> Connection<'m> {
     /// A connection that a worker has got.
-    pub fn new(site: &'m Site<'m>, worker: usize, socket: TcpStream) -> Self {
+    pub fn new(service: &'m Service<'m>, worker: usize, socket: TcpStream) -> Self {
         Self {
-            site,
+            service,
             worker,
             socket,
             input: Vec::new(),
@@ -124,7 +124,7 @@ impl<'m> Connection<'m> {
             }
             Fate::Gone
         });
-        if fate == Fate::Stays && self.site.is_stopping() && self.is_idle() { Fate::Gone } else { fate }
+        if fate == Fate::Stays && self.service.is_stopping() && self.is_idle() { Fate::Gone } else { fate }
     }
 
     fn steps(&mut self, ready: PollFlags) -> Result<Fate, Broken> {
@@ -204,7 +204,7 @@ impl<'m> Connection<'m> {
                 self.begin(head);
             }
             Ok(None) if self.has_ended => {
-                Request::new(self.site.module, self.worker).close(Close::BrokenOff);
+                Request::new(self.service.module, self.worker).close(Close::BrokenOff);
                 return Ok(Moved::Over);
             }
             Ok(None) => return Ok(Moved::No),
@@ -217,7 +217,7 @@ impl<'m> Connection<'m> {
         if head.method == "POST" && !head.has_length {
             return self.refuse(411, head);
         }
-        let mut request = Request::new(self.site.module, self.worker);
+        let mut request = Request::new(self.service.module, self.worker);
         let content_length = match head.body {
             Body::Length(length) => length as i64,
             Body::Chunked(_) => -1,
@@ -228,7 +228,7 @@ impl<'m> Connection<'m> {
             self.output.push(CONTINUE);
             request.given.add(CONTINUE.len());
         }
-        head.keep_alive &= !self.site.is_stopping();
+        head.keep_alive &= !self.service.is_stopping();
         let (keep_alive, body) = (head.keep_alive, head.body.clone());
         let mut exchange = Exchange { request, head, body, handler: Handler::Answered, keep_alive };
         // As in lighttpd2, what has come of the body with the header counts before the first action.
@@ -236,7 +236,7 @@ impl<'m> Connection<'m> {
         if let Ok(used) = exchange.take_body(&self.input, |data| early.extend_from_slice(data)) {
             self.input.drain(..used);
         }
-        exchange.perform(self.site.rules.actions(&exchange.head.path), &mut self.output);
+        exchange.perform(self.service.rules.actions(&exchange.head.path), &mut self.output);
         exchange.handler.take(&early);
         if exchange.body.is_complete() {
             exchange.handler.finish_body();
@@ -247,7 +247,7 @@ impl<'m> Connection<'m> {
     /// Answers a request that gets no further, and closes the connection.
     fn refuse(&mut self, status: i32, mut head: RequestHead) {
         head.keep_alive = false;
-        let request = Request::new(self.site.module, self.worker);
+        let request = Request::new(self.service.module, self.worker);
         let body = Body::Complete;
         let mut exchange = Exchange { request, head, body, handler: Handler::Answered, keep_alive: false };
         exchange.answer(exchange.plain(status), None, &mut self.output);
@@ -257,7 +257,7 @@ impl<'m> Connection<'m> {
     /// The response has gone.
     fn finish(&mut self) -> Result<Moved, Broken> {
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Ok(Moved::No) };
-        if exchange.keep_alive && !self.site.is_stopping() {
+        if exchange.keep_alive && !self.service.is_stopping() {
             exchange.request.close(Close::KeptAlive);
             if !exchange.body.is_complete() {
                 self.phase = Phase::Leftover(exchange.body);

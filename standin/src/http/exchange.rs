@@ -9,7 +9,7 @@ use super::sink::Sink;
 use super::{BUFFER, Broken, Malformed, file};
 use crate::action::Action;
 use crate::description::OwnAction;
-use crate::request::{Answer, Request};
+use crate::request::{DirectAnswer, Request};
 use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
@@ -58,7 +58,7 @@ impl Exchange<'_> {
             Handler::Sink(_) if self.body.is_complete() => {
                 let text = format!("{} bytes received\n", self.request.received.get());
                 let headers = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
-                self.answer(Answer { status: 200, headers, body: text.into_bytes() }, None, output);
+                self.answer(DirectAnswer { status: 200, headers, body: text.into_bytes() }, None, output);
                 moved = true;
             }
             Handler::Sink(_) => {}
@@ -148,20 +148,20 @@ impl Exchange<'_> {
         match file::open(folder, &self.head.path) {
             Some(file) => {
                 let headers = vec![(b"Content-Type".to_vec(), b"application/octet-stream".to_vec())];
-                self.answer(Answer { status: 200, headers, body: Vec::new() }, Some(file), output);
+                self.answer(DirectAnswer { status: 200, headers, body: Vec::new() }, Some(file), output);
             }
             None => self.answer(self.plain(404), None, output),
         }
     }
 
     /// An answer of a line that says its status.
-    pub fn plain(&self, status: i32) -> Answer {
+    pub fn plain(&self, status: i32) -> DirectAnswer {
         let headers = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
-        Answer { status, headers, body: format!("{status}\n").into_bytes() }
+        DirectAnswer { status, headers, body: format!("{status}\n").into_bytes() }
     }
 
     /// Makes `answer`, with the file as its body if there is one, the whole response.
-    pub fn answer(&mut self, answer: Answer, file: Option<(File, u64)>, output: &mut Output) {
+    pub fn answer(&mut self, answer: DirectAnswer, file: Option<(File, u64)>, output: &mut Output) {
         let is_status = (100..=999).contains(&answer.status);
         let (status, body) = if is_status { (answer.status, answer.body) } else { (500, Vec::new()) };
         self.keep_alive &= is_status;

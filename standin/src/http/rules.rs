@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::description::{Description, Statement};
-use crate::server::Server;
+use crate::server::StandInServer;
 
 /// What is done with requests, in the order of the description.
 pub struct Rules<'s>(Vec<Rule<'s>>);
@@ -15,7 +15,7 @@ struct Rule<'s> {
 
 impl<'s> Rules<'s> {
     /// Sets the server up, and makes the actions, as `description` says. What fails besides is in the log.
-    pub fn new(server: &'s Server, description: Description) -> Result<Self, String> {
+    pub fn new(server: &'s StandInServer, description: Description) -> Result<Self, String> {
         for statement in &description.setup {
             if !server.set_up(&statement.name, statement.value().as_ref()) {
                 return Err(format!("setup '{}' failed", statement.name));
@@ -46,7 +46,7 @@ impl Rule<'_> {
     }
 }
 
-fn action<'s>(server: &'s Server, statement: &Statement) -> Result<Action<'s>, String> {
+fn action<'s>(server: &'s StandInServer, statement: &Statement) -> Result<Action<'s>, String> {
     let action = match statement.own_action() {
         Some(own) => own.map(Action::Own).map_err(|reason| server.log.error(&reason)).ok(),
         None => server.action(&statement.name, statement.value().as_ref()),

@@ -6,7 +6,7 @@ use standin::log::Log;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
-use standin::server::Server;
+use standin::server::StandInServer;
 use std::path::PathBuf;
 
 /// The module under test.
@@ -30,7 +30,7 @@ pub struct Bench<'m> {
 
 /// Runs `test` on a server with that many workers. Whatever is in its log afterwards is a failure.
 pub fn bench(memory: Memory, workers: u32, test: impl FnOnce(&Bench<'_>)) {
-    let server = Server::new(workers, memory, Log::kept());
+    let server = StandInServer::new(workers, memory, Log::kept());
     let module = Module::load(&server, &module().unwrap()).expect("it is a good server");
     module.handle_prepare();
     let [track, show] =
@@ -42,7 +42,7 @@ pub fn bench(memory: Memory, workers: u32, test: impl FnOnce(&Bench<'_>)) {
 
 impl<'m> Bench<'m> {
     /// The server.
-    pub fn server(&self) -> &'m Server {
+    pub fn server(&self) -> &'m StandInServer {
         self.module.server()
     }
 

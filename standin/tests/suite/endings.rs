@@ -12,7 +12,7 @@ use standin::description::Description;
 use standin::http::{Connection, Fate, Rules};
 use standin::memory::Memory;
 use standin::request::{Close, Request};
-use standin::serve::Site;
+use standin::serve::Service;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -190,13 +190,13 @@ fn run(bench: &Bench<'_>, backend: Backend<'_>, request: &str, client: Client) {
     };
     let description = json!({"module": "", "rules": [{"actions": [action]}]});
     let description: Description = serde_json::from_value(description).unwrap();
-    let site = Site::new(bench.module, Rules::new(bench.server(), description).unwrap());
+    let service = Service::new(bench.module, Rules::new(bench.server(), description).unwrap());
 
     let clients = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut socket = Some(TcpStream::connect(clients.local_addr().unwrap()).unwrap());
     let (accepted, _) = clients.accept().unwrap();
     accepted.set_nonblocking(true).unwrap();
-    let mut connection = Connection::new(&site, 0, accepted);
+    let mut connection = Connection::new(&service, 0, accepted);
     let mut sent = socket.as_ref().unwrap();
     sent.write_all(request.as_bytes()).unwrap();
     sent.set_nonblocking(true).unwrap();

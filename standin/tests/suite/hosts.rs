@@ -8,7 +8,7 @@ use standin::log::Log;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
-use standin::server::{Layout, Server};
+use standin::server::{Layout, StandInServer};
 use std::ptr;
 use std::sync::Arc;
 
@@ -58,23 +58,23 @@ pub fn trials() -> Vec<Trial> {
     refusals.chain(inactivity).chain(others).collect()
 }
 
-fn server() -> Arc<Server> {
-    Server::new(4, Memory::Guarded, Log::kept())
+fn server() -> Arc<StandInServer> {
+    StandInServer::new(4, Memory::Guarded, Log::kept())
 }
 
-fn spoil(server: &Server, change: fn(Layout<'_>)) {
+fn spoil(server: &StandInServer, change: fn(Layout<'_>)) {
     // SAFETY: no worker runs, and the module does nothing now.
     change(unsafe { server.layout() });
 }
 
-fn expect_refusal(server: &Server, reason: &str) {
+fn expect_refusal(server: &StandInServer, reason: &str) {
     assert!(Module::load(server, &bench::module().unwrap()).is_err(), "it is loaded");
     assert!(server.plugin().is_null(), "its plugin is left");
     expect_line(server, "mod_progress cannot be used with this server: ", reason);
 }
 
 /// There is one line of the module's in the log, with these two in it.
-fn expect_line(server: &Server, what: &str, why: &str) {
+fn expect_line(server: &StandInServer, what: &str, why: &str) {
     let own = ["could not load module", "Cannot register plugin"];
     let lines = server.log.take();
     let lines: Vec<_> = lines.iter().filter(|line| !own.iter().any(|text| line.contains(text))).collect();

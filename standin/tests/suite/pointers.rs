@@ -10,7 +10,7 @@ use standin::log::Log;
 use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
-use standin::server::Server;
+use standin::server::StandInServer;
 use standin::value::Data;
 
 type Test = fn(&Module<'_>);
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
 fn with_module(test: Test) {
     let (_folder, file) = compiled("pointers");
     for memory in [Memory::Guarded, Memory::Poisoned] {
-        let server = Server::new(1, memory, Log::kept());
+        let server = StandInServer::new(1, memory, Log::kept());
         let module = Module::load(&server, &file).expect("it is a good server");
         assert_eq!(server.log.take(), DEFAULTS);
         test(&module);

@@ -5,7 +5,7 @@ use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
 use standin::memory::Memory;
-use standin::server::Server;
+use standin::server::StandInServer;
 use standin::value::{Data, Value};
 
 /// A value, and what becomes of it: what it means, or what is said of it.
@@ -126,7 +126,7 @@ fn list(items: Vec<Option<Data>>) -> Option<Data> {
 fn each<T: PartialEq + std::fmt::Debug + Copy>(
     cases: &[Case<T>],
     lines_of_the_standin: &[&str],
-    give: impl Fn(&Server, Option<&Data>) -> Option<T>,
+    give: impl Fn(&StandInServer, Option<&Data>) -> Option<T>,
 ) {
     for memory in [Memory::Guarded, Memory::Poisoned] {
         bench(memory, 1, |bench| {
@@ -154,12 +154,12 @@ fn each<T: PartialEq + std::fmt::Debug + Copy>(
     }
 }
 
-fn time_to_live(server: &Server, value: Option<&Data>) -> Option<()> {
+fn time_to_live(server: &StandInServer, value: Option<&Data>) -> Option<()> {
     server.set_up("progress.ttl", value).then_some(())
 }
 
 /// Unlike the server, it looks at no type first.
-fn methods(server: &Server, value: Option<&Data>) -> Option<i64> {
+fn methods(server: &StandInServer, value: Option<&Data>) -> Option<i64> {
     const PLACE: usize = 1;
     let value = value.map(|data| Value::new(&server.heap, data));
     let mut parsed = sys::liOptionValue { number: -1 };

@@ -4,7 +4,7 @@ use lighttpd2::sys;
 use standin::event_loop::EventLoop;
 use standin::log::Log;
 use standin::memory::Memory;
-use standin::server::Server;
+use standin::server::StandInServer;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::c_void;
 use std::mem;
@@ -23,13 +23,13 @@ pub struct Waiting {
     pub elements: [UnsafeCell<sys::liWaitQueueElem>; 3],
     runs: RefCell<Vec<(f64, usize)>>,
     pub updates: Cell<bool>,
-    pub server: Arc<Server>,
+    pub server: Arc<StandInServer>,
     start: f64,
 }
 
 impl Waiting {
     /// A queue on a worker of `server`.
-    pub fn new(server: &Arc<Server>, worker: usize) -> Box<Self> {
+    pub fn new(server: &Arc<StandInServer>, worker: usize) -> Box<Self> {
         let waiting = Box::new(Self {
             // SAFETY: they are made of numbers, pointers and functions that may be NULL.
             queue: unsafe { mem::zeroed() },
@@ -127,6 +127,6 @@ pub unsafe extern "C" fn run(queue: *mut sys::liWaitQueue, data: *mut c_void) {
 }
 
 /// A server with two workers.
-pub fn server() -> Arc<Server> {
-    Server::new(2, Memory::Guarded, Log::kept())
+pub fn server() -> Arc<StandInServer> {
+    StandInServer::new(2, Memory::Guarded, Log::kept())
 }
