@@ -7,8 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 const MODULE: &str = "libmod_progress.so";
+// Where a lighttpd2 may be; scripts/module-dir looks in the same places. A `*` stands for any one name.
 const PREFIXES: [&str; 3] = ["/usr/local", "/usr", "/opt/lighttpd2"];
-const PROGRAM_FOLDERS: [&str; 3] = ["libexec", "lib/lighttpd2", "sbin"];
+const PROGRAMS: [&str; 4] = ["libexec", "lib/lighttpd2", "lib/*/lighttpd2", "sbin"];
+const MODULES: [&str; 6] = [
+    "lib/*/lighttpd-2.*",
+    "lib64/lighttpd-2.*",
+    "lib/lighttpd-2.*",
+    "lib/*/lighttpd2",
+    "lib64/lighttpd2",
+    "lib/lighttpd2",
+];
 /// A module that every lighttpd2 has.
 const MARKER: &str = "libmod_proxy.so";
 
@@ -72,11 +81,7 @@ impl Host {
     fn lighttpd2() -> Result<Self, String> {
         let worker = match named_file("LIGHTTPD2_WORKER") {
             Some(worker) => worker,
-            None => on_path("lighttpd2-worker")
-                .into_iter()
-                .chain(in_prefixes())
-                .find(|worker| worker.is_file())
-                .ok_or("no lighttpd2-worker is installed")?,
+            None => installed_worker().ok_or("no lighttpd2-worker is installed")?,
         };
         let modules = match named_file("LIGHTTPD2_MODULES") {
             Some(modules) => modules,
@@ -138,32 +143,39 @@ fn named_file(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-fn on_path(program: &str) -> Vec<PathBuf> {
-    env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|folder| folder.join(program)).collect()
+/// A program on the `PATH`.
+fn find_program(name: &str) -> Result<PathBuf, String> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| format!("{name} is not installed"))
 }
 
-fn in_prefixes() -> impl Iterator<Item = PathBuf> {
-    let folders = PREFIXES.into_iter().flat_map(|prefix| PROGRAM_FOLDERS.map(|folder| Path::new(prefix).join(folder)));
-    folders.map(|folder| folder.join("lighttpd2-worker"))
+fn installed_worker() -> Option<PathBuf> {
+    let folders = PREFIXES.into_iter().flat_map(|prefix| PROGRAMS.map(|folder| matching(Path::new(prefix), folder)));
+    let workers = folders.flatten().map(|folder| folder.join("lighttpd2-worker"));
+    find_program("lighttpd2-worker").ok().into_iter().chain(workers).find(|worker| worker.is_file())
 }
 
-/// The directory of modules in the prefix that `worker` is in: `lib/lighttpd-VERSION`, perhaps with one more level.
+/// The directory of modules in the prefix that `worker` is in.
 fn modules_of(worker: &Path) -> Option<PathBuf> {
-    let is_modules = |path: &PathBuf| {
-        let is_named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lighttpd"));
-        is_named && path.join(MARKER).is_file()
-    };
-    let prefixes = worker.ancestors().skip(2);
-    prefixes.flat_map(|prefix| ["lib", "lib64"].map(|lib| prefix.join(lib))).find_map(|lib| {
-        let direct = folders_in(&lib);
-        let nested = direct.iter().flat_map(|folder| folders_in(folder)).collect();
-        [direct, nested].concat().into_iter().find(is_modules)
-    })
+    let worker = worker.canonicalize().ok()?;
+    let folders = worker.ancestors().skip(2).flat_map(|prefix| MODULES.map(|folder| matching(prefix, folder)));
+    folders.flatten().find(|folder| folder.join(MARKER).exists())
 }
 
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = folder.read_dir().into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+/// The folders below `prefix` that `pattern` stands for, in the order of their names.
+fn matching(prefix: &Path, pattern: &str) -> Vec<PathBuf> {
+    pattern.split('/').fold(vec![prefix.to_path_buf()], |folders, part| {
+        let Some((start, end)) = part.split_once('*') else {
+            return folders.into_iter().map(|folder| folder.join(part)).collect();
+        };
+        let entries = folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+        let fits = |name: &str| name.len() >= part.len() - 1 && name.starts_with(start) && name.ends_with(end);
+        let mut fitting: Vec<_> =
+            entries.filter(|entry| fits(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect();
+        fitting.sort();
+        fitting
+    })
 }
 
 /// The file `name` that was built last, beside the running program or one folder up or down.
@@ -173,4 +185,34 @@ fn newest_built(name: &str) -> Option<PathBuf> {
     let built =
         |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     places.into_iter().filter(|path| path.is_file()).max_by_key(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["lib/b/lighttpd-2.0", "lib/a/lighttpd-2.0", "lib/lighttpd-2.1", "lib/lighttpd-1.4"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let found = |pattern: &str| matching(folder.path(), pattern);
+        assert_eq!(
+            found("lib/*/lighttpd-2.*"),
+            ["lib/a/lighttpd-2.0", "lib/b/lighttpd-2.0"].map(|name| folder.path().join(name))
+        );
+        assert_eq!(found("lib/lighttpd-2.*"), [folder.path().join("lib/lighttpd-2.1")]);
+        assert_eq!(found("none/*"), [""; 0].map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_script_for_installing_finds_the_same_modules() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/module-dir");
+        let said = std::process::Command::new(script).output().unwrap();
+        let said = said.status.success().then(|| String::from_utf8(said.stdout).unwrap().trim_end().to_string());
+        let worker = named_file("LIGHTTPD2_WORKER").or_else(installed_worker);
+        let found = worker.and_then(|worker| modules_of(&worker));
+        assert_eq!(said.map(PathBuf::from), found);
+    }
 }
