@@ -8,7 +8,8 @@ use std::path::Path;
 /// Where things are that a description names.
 pub struct Places<'a> {
     pub address: SocketAddr,
-    pub module: &'a Path,
+    /// The module to load, if any.
+    pub module: Option<&'a Path>,
     /// The folder of the site's files.
     pub files: &'a Path,
     /// The certificate and its key, where the site is served over TLS.
@@ -17,8 +18,8 @@ pub struct Places<'a> {
 
 /// lighttpd2's configuration.
 pub fn text(site: &Site, places: &Places<'_>) -> String {
-    let modules = ["mod_progress", "mod_proxy"].into_iter().chain(places.certificate.map(|_| "mod_openssl"));
-    let modules: Vec<_> = modules.map(quoted).collect();
+    let modules = [places.module.map(|_| "mod_progress"), Some("mod_proxy"), places.certificate.map(|_| "mod_openssl")];
+    let modules: Vec<_> = modules.into_iter().flatten().map(quoted).collect();
     let listen = match places.certificate {
         Some(file) => format!("openssl [ \"listen\" => \"{}\", \"pemfile\" => {} ]", places.address, path(file)),
         None => format!("listen \"{}\"", places.address),
@@ -35,7 +36,15 @@ pub fn text(site: &Site, places: &Places<'_>) -> String {
         text += &format!("\t{}\n", call(name, value));
     }
     text += "}\n";
-    for (number, rule) in site.rules.iter().enumerate() {
+    for (name, value) in &site.lighttpd2_options {
+        text += &format!("{}\n", call(name, value));
+    }
+    text + &rules_text(&site.rules, places)
+}
+
+fn rules_text(rules: &[Rule], places: &Places<'_>) -> String {
+    let mut text = String::new();
+    for (number, rule) in rules.iter().enumerate() {
         let condition = match &rule.which {
             Which::Path(path) => format!("if req.path == {} ", quoted(path)),
             Which::Prefix(path) => format!("if req.path =^ {} ", quoted(path)),
@@ -58,17 +67,40 @@ pub fn text(site: &Site, places: &Places<'_>) -> String {
 /// The stand-in's description.
 pub fn json(site: &Site, places: &Places<'_>) -> Value {
     let setups: Vec<_> = site.setups.iter().map(|(name, value)| json!([name, value])).collect();
-    let rules: Vec<_> = site.rules.iter().map(|rule| rule_json(rule, places)).collect();
-    json!({ "module": places.module, "workers": site.workers, "setup": setups, "rules": rules })
+    let mut rules = Vec::new();
+    for rule in &site.rules {
+        add_json(rule, None, &[], places, &mut rules);
+    }
+    let mut description = json!({ "module": places.module, "workers": site.workers, "setup": setups, "rules": rules });
+    if let Some(memory) = &site.memory {
+        description["memory"] = json!(memory);
+    }
+    description
 }
 
-fn rule_json(rule: &Rule, places: &Places<'_>) -> Value {
-    let actions: Vec<_> = rule.actions.iter().filter_map(|action| action_json(action, places)).collect();
-    match &rule.which {
+/// Adds a rule, after those for some of its requests; `outer` and `before` are of the rule around it. The stand-in's rules have
+/// no others in them.
+fn add_json(rule: &Rule, outer: Option<&Which>, before: &[Value], places: &Places<'_>, rules: &mut Vec<Value>) {
+    let which = match (&rule.which, outer) {
+        (Which::All, Some(outer)) => outer,
+        (which, _) => which,
+    };
+    let mut actions = before.to_vec();
+    for action in &rule.actions {
+        match action {
+            Action::Choose(inner) => {
+                for rule in inner {
+                    add_json(rule, Some(which), &actions, places, rules);
+                }
+            }
+            action => actions.extend(action_json(action, places)),
+        }
+    }
+    rules.push(match which {
         Which::Path(path) => json!({ "path": path, "actions": actions }),
         Which::Prefix(path) => json!({ "prefix": path, "actions": actions }),
         Which::All => json!({ "actions": actions }),
-    }
+    });
 }
 
 fn action_text(action: &Action, places: &Places<'_>) -> String {
@@ -78,10 +110,12 @@ fn action_text(action: &Action, places: &Places<'_>) -> String {
         Action::Files => format!("docroot {};", path(places.files)),
         Action::Proxy(address) => format!("proxy \"{address}\";"),
         Action::Stream => String::from("buffer_request_body false;"),
+        Action::Header { name, value } => format!("header.overwrite {} => {};", quoted(name), quoted(value)),
+        Action::Choose(rules) => rules_text(rules, places).replace('\n', "\n\t"),
     }
 }
 
-/// `None` for what the stand-in does anyway.
+/// `None` for what the stand-in does anyway, or cannot do.
 fn action_json(action: &Action, places: &Places<'_>) -> Option<Value> {
     Some(match action {
         Action::Call { name, value: Value::Null } => json!([name]),
@@ -89,7 +123,7 @@ fn action_json(action: &Action, places: &Places<'_>) -> Option<Value> {
         Action::Respond { status, body } => json!(["respond", status, body]),
         Action::Files => json!(["docroot", places.files]),
         Action::Proxy(address) => json!(["proxy", address.to_string()]),
-        Action::Stream => return None,
+        Action::Stream | Action::Header { .. } | Action::Choose(_) => return None,
     })
 }
 
@@ -117,4 +151,30 @@ fn path(path: &Path) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_in_a_rule_come_before_the_rest_of_it() {
+        let inner = [Rule::path("/a/b").respond(200, "b"), Rule::all().track().respond(200, "c")];
+        let site = Site::new().rule(Rule::prefix("/a/").show().choose(inner)).rule(Rule::all().respond(200, "x"));
+        let places = Places {
+            address: "127.0.0.1:80".parse().unwrap(),
+            module: Some(Path::new("/m")),
+            files: Path::new("/f"),
+            certificate: None,
+        };
+        let rules = &json(&site, &places)["rules"];
+        let show = json!(["progress.show"]);
+        assert_eq!(rules[0], json!({ "path": "/a/b", "actions": [show, ["respond", 200, "b"]] }));
+        assert_eq!(rules[1], json!({ "prefix": "/a/", "actions": [show, ["progress.track"], ["respond", 200, "c"]] }));
+        let text: Vec<_> = text(&site, &places).split_whitespace().map(String::from).collect();
+        let expected = "if req.path =^ \"/a/\" { progress.show; if req.path == \"/a/b\" { respond 200 => \"b\"; } \
+                        else { progress.track; respond 200 => \"c\"; } } else { respond 200 => \"x\"; }";
+        assert!(text.join(" ").ends_with(expected), "{text:?}");
+    }
 }

@@ -1,12 +1,15 @@
 //! Finding the host, and the module under test.
 
-use std::env;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
+use std::{env, fmt, fs};
 
 const MODULE: &str = "libmod_progress.so";
+/// Bytes that only this project's module has, to tell it from the C module.
+const MARK: &[u8] = b"mod_progress cannot be used with this server";
+
 // Where a lighttpd2 may be; scripts/module-dir looks in the same places. A `*` stands for any one name.
 const PREFIXES: [&str; 3] = ["/usr/local", "/usr", "/opt/lighttpd2"];
 const PROGRAMS: [&str; 4] = ["libexec", "lib/lighttpd2", "lib/*/lighttpd2", "sbin"];
@@ -78,6 +81,26 @@ impl Host {
         }
     }
 
+    /// The program to run.
+    pub fn program(&self) -> &Path {
+        match self {
+            Self::Lighttpd2(installed) => &installed.worker,
+            Self::StandIn(program) => program,
+        }
+    }
+
+    /// lighttpd2's own module: the one that `C_MODULE` names, else the installed one.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub fn c_module(&self) -> Result<PathBuf, String> {
+        match (named_file("C_MODULE"), self) {
+            (Some(module), _) => Ok(module),
+            (None, Self::Lighttpd2(installed)) => installed.c_module(),
+            (None, Self::StandIn(_)) => Err(String::from("lighttpd2's own module is measured on lighttpd2 only")),
+        }
+    }
+
     fn lighttpd2() -> Result<Self, String> {
         let worker = match named_file("LIGHTTPD2_WORKER") {
             Some(worker) => worker,
@@ -112,6 +135,21 @@ impl Lighttpd2 {
         self.modules.join(format!("lib{module}.so")).is_file()
     }
 
+    /// The C module that is installed, or the one that was there before this project's was installed.
+    fn c_module(&self) -> Result<PathBuf, String> {
+        let is_c_module = |module: &PathBuf| {
+            fs::read(module).is_ok_and(|bytes| !bytes.windows(MARK.len()).any(|window| window == MARK))
+        };
+        let found = [MODULE, "libmod_progress.so.orig"].map(|name| self.modules.join(name));
+        let found = found.into_iter().find(is_c_module);
+        found.ok_or_else(|| format!("lighttpd2's own module is not in {}", self.modules.display()))
+    }
+
+    /// Adds what its command needs to run with this configuration and these modules, and to find its libraries.
+    pub fn complete(&self, command: &mut Command, config: &Path, modules: &Path) {
+        command.arg("-c").arg(config).arg("-m").arg(modules).env("LD_LIBRARY_PATH", self.library_path());
+    }
+
     /// The value of `LD_LIBRARY_PATH` with which it finds its libraries.
     pub fn library_path(&self) -> OsString {
         let own = self.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
@@ -144,7 +182,10 @@ fn named_file(name: &str) -> Option<PathBuf> {
 }
 
 /// A program on the `PATH`.
-fn find_program(name: &str) -> Result<PathBuf, String> {
+///
+/// # Errors
+/// Where there is none of that name.
+pub fn find_program(name: &str) -> Result<PathBuf, String> {
     let folders = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file());
     found.ok_or_else(|| format!("{name} is not installed"))
@@ -195,7 +236,7 @@ mod tests {
     fn a_star_stands_for_any_name() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["lib/b/lighttpd-2.0", "lib/a/lighttpd-2.0", "lib/lighttpd-2.1", "lib/lighttpd-1.4"] {
-            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+            fs::create_dir_all(folder.path().join(name)).unwrap();
         }
         let found = |pattern: &str| matching(folder.path(), pattern);
         assert_eq!(
@@ -209,7 +250,7 @@ mod tests {
     #[test]
     fn the_script_for_installing_finds_the_same_modules() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/module-dir");
-        let said = std::process::Command::new(script).output().unwrap();
+        let said = Command::new(script).output().unwrap();
         let said = said.status.success().then(|| String::from_utf8(said.stdout).unwrap().trim_end().to_string());
         let worker = named_file("LIGHTTPD2_WORKER").or_else(installed_worker);
         let found = worker.and_then(|worker| modules_of(&worker));

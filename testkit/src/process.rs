@@ -1,19 +1,25 @@
-//! A host's process: started, listened to, and never left behind.
+//! A process that is listened to.
 
+use crate::child::OwnedChild;
 use crate::log::Line;
-use crate::wait;
+use crate::{usage, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Lines of an output, as they come.
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// A running process, which is killed when this is dropped.
+/// How often an end is looked for: what is measured takes longer.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// A running process, which is killed with all its descendants when this is dropped. It does not outlive this program, even if
+/// that is killed.
 pub struct Process {
-    child: Child,
+    child: OwnedChild,
     output: Lines,
     log: Lines,
     readers: Vec<JoinHandle<()>>,
@@ -24,28 +30,24 @@ impl Process {
     ///
     /// # Errors
     /// Where it cannot be run.
-    pub fn start(command: &mut Command) -> Result<Self, String> {
-        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = started.map_err(|error| format!("{command:?}: {error}"))?;
+    pub fn start(mut command: Command) -> Result<Self, String> {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = OwnedChild::start(command).map_err(|error| format!("{name}: {error}"))?;
         let (output, log) = (Lines::default(), Lines::default());
         let readers = vec![
-            collect(child.stdout.take().expect("a piped output"), &output),
-            collect(child.stderr.take().expect("a piped output"), &log),
+            collect(child.child().stdout.take().expect("a piped output"), &output),
+            collect(child.child().stderr.take().expect("a piped output"), &log),
         ];
         Ok(Self { child, output, log, readers })
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// The lines that it wrote to its standard output so far.
+    pub fn output(&self) -> Vec<String> {
+        self.output.lock().expect("a reader does not panic").clone()
     }
 
-    /// The first line that it wrote to its standard output, if any.
-    pub fn first_line(&self) -> Option<String> {
-        self.output.lock().expect("a reader does not panic").first().cloned()
-    }
-
-    /// What it wrote to its log so far.
+    /// What it wrote to its log, the standard error output, so far.
     pub fn log(&self) -> Vec<Line> {
         self.log.lock().expect("a reader does not panic").iter().map(|line| Line::parse(line)).collect()
     }
@@ -55,26 +57,53 @@ impl Process {
         self.log.lock().expect("a reader does not panic").join("\n")
     }
 
-    /// Its exit status, if it has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+    /// The memory that it and its descendants have in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        usage::family(self.child.id()).into_iter().map(usage::memory).sum()
     }
 
-    /// Asks it to stop.
-    pub fn terminate(&self) {
-        let sent = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        sent.unwrap_or_else(|error| panic!("SIGTERM to {}: {error}", self.id()));
+    /// The processor time that it and its descendants took so far, user and system, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        usage::family(self.child.id()).into_iter().map(usage::processor_time).sum()
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.child().try_wait().expect("a child can be waited for")
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// Where it has ended, and that is known.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(id, signal).unwrap_or_else(|error| panic!("a signal to process {id:?}: {error}"));
+    }
+
+    /// Waits until `probe` has a result, no longer than the usual deadline.
+    ///
+    /// # Errors
+    /// Where there is none in time, or the process ends before, with its log. It is killed then.
+    pub fn until<T>(&mut self, what: &str, mut probe: impl FnMut(&Self) -> Result<T, String>) -> Result<T, String> {
+        let found = wait::within(wait::deadline(), what, || match self.ended() {
+            Some(status) => Ok(Err(format!("it ended before {what}: {status}"))),
+            None => probe(self).map(Ok),
+        });
+        found.and_then(|found| found).map_err(|error| {
+            // What it says of itself is complete when it has ended.
+            self.kill();
+            format!("{error}; its log:\n{}", self.log_text())
+        })
     }
 
     /// Waits until it ends, and has its log complete then.
     ///
     /// # Errors
-    /// After the deadline, with its log.
-    pub fn wait(&mut self) -> Result<ExitStatus, String> {
-        let child = &mut self.child;
-        let ended = wait::within(wait::deadline(), "the host has ended", || {
-            child.try_wait().expect("a child can be waited for").ok_or("it runs")
-        });
+    /// After `limit`, with its log.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, String> {
+        let ended = wait::every(INTERVAL, limit, "the process has ended", || self.ended().ok_or("it runs"));
         let status = ended.map_err(|error| format!("{error}; its log:\n{}", self.log_text()))?;
         self.join();
         Ok(status)
@@ -82,18 +111,16 @@ impl Process {
 
     /// Kills it, if it has not ended, and has its log complete then.
     pub fn kill(&mut self) {
-        if self.ended().is_none() {
-            // It may end in this moment; then there is nothing to kill.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.child.kill();
         self.join();
     }
 
+    /// Waits for the rest of what it wrote. What it has started may go on, and have its outputs open.
     fn join(&mut self) {
-        for reader in self.readers.drain(..) {
-            reader.join().expect("a reader does not panic");
-        }
+        let _ = wait::within(wait::deadline(), "its outputs are closed", || {
+            if self.readers.iter().all(JoinHandle::is_finished) { Ok(()) } else { Err("they are open") }
+        });
+        self.readers.clear();
     }
 }
 
@@ -101,7 +128,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("the host's log:\n{}", self.log_text());
+            eprintln!("the log of the process:\n{}", self.log_text());
         }
     }
 }

@@ -1,12 +1,16 @@
 //! What a host is to serve.
 
 use crate::config::{self, Places};
+use crate::folder::{Folder, Module};
 use crate::host::Host;
 use crate::log::{Announced, Level, Line};
 use crate::process::Process;
-use crate::server::{Folder, Server, Stopped};
+use crate::running::{RunningHost, Stopped};
+use crate::wait;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitStatus;
 
 /// A site: what to serve, with which settings, and which lines the host's log may hold in the end.
@@ -21,6 +25,11 @@ pub struct Site {
     pub(crate) is_tls: bool,
     /// In seconds.
     pub(crate) io_timeout: Option<u32>,
+    pub(crate) module: Module,
+    pub(crate) lighttpd2_options: Vec<(String, Value)>,
+    /// Of the stand-in.
+    pub(crate) memory: Option<String>,
+    pub(crate) wrap: Vec<OsString>,
 }
 
 /// Which requests a rule is for.
@@ -38,6 +47,8 @@ pub(crate) enum Action {
     Files,
     Proxy(SocketAddr),
     Stream,
+    Header { name: String, value: String },
+    Choose(Vec<Rule>),
 }
 
 /// Some requests, and the actions that run for them, one after the other.
@@ -87,7 +98,7 @@ impl Rule {
         self.set("progress.show", format)
     }
 
-    /// An action or option of the module, with its value; `()` for none.
+    /// An action or option, with its value; `()` for none.
     pub fn set(self, name: &str, value: impl Into<Value>) -> Self {
         self.with(Action::Call { name: name.to_string(), value: value.into() })
     }
@@ -110,6 +121,17 @@ impl Rule {
     /// Hands the request to a backend as it arrives.
     pub fn stream_to(self, backend: SocketAddr) -> Self {
         self.with(Action::Stream).proxy(backend)
+    }
+
+    /// Gives the response a header, in the place of one of that name; on lighttpd2 only.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.with(Action::Header { name: name.to_string(), value: value.to_string() })
+    }
+
+    /// Follows the first of these rules that is for a request. They are for some of this rule's requests, and nothing comes
+    /// after them in it.
+    pub fn choose(self, rules: impl IntoIterator<Item = Self>) -> Self {
+        self.with(Action::Choose(rules.into_iter().collect()))
     }
 }
 
@@ -137,6 +159,36 @@ impl Site {
     /// A setup or a default of an option; `()` where no value is given.
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.setups.push((name.to_string(), value.into()));
+        self
+    }
+
+    /// Loads this module, in the place of the one under test.
+    pub fn module(mut self, file: &Path) -> Self {
+        self.module = Module::File(file.to_path_buf());
+        self
+    }
+
+    /// Loads no module for progress; on lighttpd2 only.
+    pub fn without_module(mut self) -> Self {
+        self.module = Module::None;
+        self
+    }
+
+    /// An option that is set for each request, before the rules; the stand-in has none of its own.
+    pub fn lighttpd2_option(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.lighttpd2_options.push((name.to_string(), value.into()));
+        self
+    }
+
+    /// What the stand-in does with released memory: `freed`, `poisoned` or `guarded`.
+    pub fn memory(mut self, kind: &str) -> Self {
+        self.memory = Some(kind.to_string());
+        self
+    }
+
+    /// Puts a command in front of the host's, in the place of `WRAP`.
+    pub fn wrap(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.wrap = words.into_iter().map(Into::into).collect();
         self
     }
 
@@ -186,8 +238,8 @@ impl Site {
     ///
     /// # Errors
     /// Where the host ends, or does not listen in time, with its log.
-    pub fn start(&self, host: &Host) -> Result<Server, String> {
-        Server::start(self, host)
+    pub fn start(&self, host: &Host) -> Result<RunningHost, String> {
+        RunningHost::start(self, host)
     }
 
     /// Serves it while `test` runs, then stops the host gracefully.
@@ -196,7 +248,7 @@ impl Site {
     /// Where the host does not start, has ended when `test` is over, does not end with status 0 in time, or has a line in
     /// its log that was not announced.
     #[track_caller]
-    pub fn serve<R>(&self, test: impl FnOnce(&Server) -> R) -> R {
+    pub fn serve<R>(&self, test: impl FnOnce(&RunningHost) -> R) -> R {
         let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
         let server = self.start(&host).unwrap_or_else(|error| panic!("{error}"));
         let result = test(&server);
@@ -213,9 +265,9 @@ impl Site {
     pub fn check(&self) -> Checked {
         let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
         let folder = Folder::new(self, &host).unwrap_or_else(|error| panic!("{error}"));
-        let mut command = folder.command(self, &host, &["-t"]);
-        let mut process = Process::start(&mut command).unwrap_or_else(|error| panic!("{error}"));
-        let status = process.wait().unwrap_or_else(|error| panic!("{error}"));
+        let command = folder.command(self, &host, &["-t"]);
+        let mut process = Process::start(command).unwrap_or_else(|error| panic!("{error}"));
+        let status = process.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
         Checked { status, log: process.log() }
     }
 

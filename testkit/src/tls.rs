@@ -1,35 +1,28 @@
 //! TLS by the `openssl` command: a certificate, and a client that is a pipe to `s_client`.
 
+use crate::child::{OwnedChild, output};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::{fs, io};
 
 /// A TLS connection: what is written here is sent, what arrives can be read here.
 pub struct Pipe {
     pub stream: UnixStream,
-    openssl: Child,
+    _openssl: OwnedChild,
 }
 
 impl Pipe {
     /// Connects to a server whose certificate nobody vouches for.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let (stream, end) = UnixStream::pair()?;
-        let (input, output) = (OwnedFd::from(end.try_clone()?), OwnedFd::from(end));
+        let (input, arriving) = (OwnedFd::from(end.try_clone()?), OwnedFd::from(end));
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-connect"]).arg(address.to_string());
-        let openssl = command.stdin(input).stdout(output).stderr(Stdio::null()).spawn()?;
-        Ok(Self { stream, openssl })
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.openssl.kill();
-        let _ = self.openssl.wait();
+        command.stdin(input).stdout(arriving).stderr(Stdio::null());
+        Ok(Self { stream, _openssl: OwnedChild::start(command)? })
     }
 }
 
@@ -42,9 +35,10 @@ pub fn make_certificate(file: &Path) -> Result<(), String> {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
     command.args(["-days", "2", "-subj", "/CN=127.0.0.1", "-keyout"]).arg(&key).arg("-out").arg(file);
-    let made = command.output().map_err(|error| format!("openssl: {error}"))?;
+    let name = format!("{command:?}");
+    let made = output(command).map_err(|error| format!("openssl: {error}"))?;
     if !made.status.success() {
-        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&made.stderr)));
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&made.stderr)));
     }
     let both = fs::read(file).and_then(|certificate| Ok([certificate, fs::read(&key)?].concat()));
     both.and_then(|both| fs::write(file, both)).map_err(|error| format!("{}: {error}", file.display()))

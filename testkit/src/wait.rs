@@ -22,7 +22,13 @@ pub fn deadline() -> Duration {
 ///
 /// # Errors
 /// After `limit`, with `what` was waited for and the reason that the last probe gave.
-pub fn within<T, E: Display>(
+pub fn within<T, E: Display>(limit: Duration, what: &str, probe: impl FnMut() -> Result<T, E>) -> Result<T, String> {
+    every(INTERVAL, limit, what, probe)
+}
+
+/// As [`within`], with this time between two probes.
+pub(crate) fn every<T, E: Display>(
+    interval: Duration,
     limit: Duration,
     what: &str,
     mut probe: impl FnMut() -> Result<T, E>,
@@ -34,7 +40,7 @@ pub fn within<T, E: Display>(
             Err(reason) if start.elapsed() > limit => {
                 return Err(format!("waited {:.1} s until {what}: {reason}", start.elapsed().as_secs_f64()));
             }
-            Err(_) => sleep(INTERVAL),
+            Err(_) => sleep(interval),
         }
     }
 }

@@ -1,59 +1,55 @@
 //! Each wrong configuration is refused, and says why.
 
-use crate::suite::Test;
 use serde_json::{Value, json};
+use testkit::suite::Test;
 use testkit::{Level, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("config::right_values_are_accepted", accepted),
-    Test::new("config::ttl_text_is_refused", |_| ttl(json!("x"), "expected number, got string")),
-    Test::new("config::ttl_list_of_two_is_refused", |_| ttl(json!([1, 2]), "expected number, got list")),
-    Test::new("config::ttl_list_of_text_is_refused", |_| ttl(json!(["x"]), "expected number, got string")),
-    Test::new("config::ttl_boolean_is_refused", |_| ttl(json!(true), "expected number, got boolean")),
-    Test::new("config::ttl_without_a_value_is_refused", |_| ttl(json!(null), "expected number, got NULL")),
-    Test::new("config::ttl_below_zero_is_refused", |_| ttl(json!(-5), &out_of_range("-5"))),
-    Test::new("config::ttl_of_more_than_a_year_is_refused", |_| ttl(json!(31_536_001), &out_of_range("31536001"))),
-    Test::new("config::ttl_of_many_years_is_refused", |_| {
-        ttl(json!(1_i64 << 62), &out_of_range("4611686018427387904"))
-    }),
-    Test::new("config::ttl_list_below_zero_is_refused", |_| ttl(json!([-1]), &out_of_range("-1"))),
-    Test::new("config::unknown_method_is_refused", |_| {
-        methods(json!(["FOO"]), "progress.methods: unknown method: FOO")
-    }),
-    Test::new("config::unknown_method_by_itself_is_refused", |_| {
+    Test::new("config::ttl_text_is_refused", || ttl(json!("x"), "expected number, got string")),
+    Test::new("config::ttl_list_of_two_is_refused", || ttl(json!([1, 2]), "expected number, got list")),
+    Test::new("config::ttl_list_of_text_is_refused", || ttl(json!(["x"]), "expected number, got string")),
+    Test::new("config::ttl_boolean_is_refused", || ttl(json!(true), "expected number, got boolean")),
+    Test::new("config::ttl_without_a_value_is_refused", || ttl(json!(null), "expected number, got NULL")),
+    Test::new("config::ttl_below_zero_is_refused", || ttl(json!(-5), &out_of_range("-5"))),
+    Test::new("config::ttl_of_more_than_a_year_is_refused", || ttl(json!(31_536_001), &out_of_range("31536001"))),
+    Test::new("config::ttl_of_many_years_is_refused", || ttl(json!(1_i64 << 62), &out_of_range("4611686018427387904"))),
+    Test::new("config::ttl_list_below_zero_is_refused", || ttl(json!([-1]), &out_of_range("-1"))),
+    Test::new("config::unknown_method_is_refused", || methods(json!(["FOO"]), "progress.methods: unknown method: FOO")),
+    Test::new("config::unknown_method_by_itself_is_refused", || {
         methods(json!("FOO"), "progress.methods: unknown method: FOO")
     }),
-    Test::new("config::method_in_small_letters_is_refused", |_| {
+    Test::new("config::method_in_small_letters_is_refused", || {
         methods(json!(["GET", "post"]), "progress.methods: unknown method: post")
     }),
-    Test::new("config::method_without_a_name_is_refused", |_| methods(json!(""), "progress.methods: unknown method: ")),
-    Test::new("config::method_number_is_refused", |_| methods(json!(3), &no_string(0, "number"))),
-    Test::new("config::method_number_in_a_list_is_refused", |_| methods(json!(["GET", 3]), &no_string(1, "number"))),
-    Test::new("config::method_list_in_a_list_is_refused", |_| {
+    Test::new("config::method_without_a_name_is_refused", || methods(json!(""), "progress.methods: unknown method: ")),
+    Test::new("config::method_number_is_refused", || methods(json!(3), &no_string(0, "number"))),
+    Test::new("config::method_number_in_a_list_is_refused", || methods(json!(["GET", 3]), &no_string(1, "number"))),
+    Test::new("config::method_list_in_a_list_is_refused", || {
         methods(json!(["GET", "PUT", ["POST"]]), &no_string(2, "list"))
     }),
-    Test::new("config::debug_number_is_refused", |_| {
+    Test::new("config::debug_number_is_refused", || {
         setup(
             "progress.debug",
             json!(3),
             "Unexpected value type 'number', expected 'boolean' for option progress.debug",
         );
     }),
-    Test::new("config::show_unknown_format_is_refused", |_| {
+    Test::new("config::show_unknown_format_is_refused", || {
         show(json!("nope"), "progress.show: unknown format \"nope\"")
     }),
-    Test::new("config::show_format_in_capitals_is_refused", |_| {
+    Test::new("config::show_format_in_capitals_is_refused", || {
         show(json!("JSON"), "progress.show: unknown format \"JSON\"")
     }),
-    Test::new("config::show_number_is_refused", |_| show(json!(3), NO_FORMAT)),
-    Test::new("config::show_two_formats_are_refused", |_| show(json!(["json", "jsonp"]), NO_FORMAT)),
-    Test::new("config::track_text_is_refused_in_its_own_name", |_| track(json!("x"))),
-    Test::new("config::track_number_is_refused_in_its_own_name", |_| track(json!(1))),
-    Test::new("config::method_in_a_rule_is_refused", |_| {
+    Test::new("config::show_number_is_refused", || show(json!(3), NO_FORMAT)),
+    Test::new("config::show_two_formats_are_refused", || show(json!(["json", "jsonp"]), NO_FORMAT)),
+    Test::new("config::track_text_is_refused_in_its_own_name", || track(json!("x"))),
+    Test::new("config::track_number_is_refused_in_its_own_name", || track(json!(1))),
+    Test::new("config::method_in_a_rule_is_refused", || {
         action("progress.methods", json!("FOO"), "progress.methods: unknown method: FOO");
     }),
-    Test::new("config::unknown_setup_is_refused", |_| setup("progress.nope", json!(3), "unknown setup progress.nope")),
-    Test::new("config::unknown_action_is_refused", |_| {
+    Test::new("config::unknown_setup_is_refused", || setup("progress.nope", json!(3), "unknown setup progress.nope")),
+    Test::new("config::unknown_action_is_refused", || {
         action("progress.nope", json!(null), "unknown action progress.nope")
     }),
 ];
@@ -113,7 +109,7 @@ fn assert_refused(site: &Site, expected: &str) {
     assert!(refusal.contains(expected), "{refusal}");
 }
 
-fn accepted(_workers: usize) {
+fn accepted() {
     let setups = [
         ("progress.ttl", json!(0)),
         ("progress.ttl", json!(1)),

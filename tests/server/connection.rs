@@ -1,16 +1,16 @@
 //! Several requests on a connection.
 
 use crate::sites::{self, UNKNOWN, done, error};
-use crate::suite::Test;
+use testkit::suite::Test;
 use testkit::{Backend, head};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("connection::a_next_request_leaves_the_finished_one_alone", kept_alive),
     Test::with_workers("connection::pipelined_requests_are_told_apart", pipelined),
-    Test::new("connection::a_next_request_is_not_tracked_by_itself", not_by_itself),
-    Test::new("connection::http_1_0_is_tracked", http_1_0),
-    Test::new("connection::garbage_leaves_the_finished_one_alone", garbage),
-    Test::new("connection::a_long_one_keeps_its_numbers_apart", long),
+    Test::with_one_worker("connection::a_next_request_is_not_tracked_by_itself", not_by_itself),
+    Test::with_one_worker("connection::http_1_0_is_tracked", http_1_0),
+    Test::with_one_worker("connection::garbage_leaves_the_finished_one_alone", garbage),
+    Test::with_one_worker("connection::a_long_one_keeps_its_numbers_apart", long),
 ];
 
 fn kept_alive(workers: usize) {

@@ -1,11 +1,11 @@
 //! Hundreds of uploads at once, polled and broken off at random.
 
 use crate::sites::{self, done, error};
-use crate::suite::Test;
 use fastrand::Rng;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use testkit::{Backend, Client, Report, Server, State};
+use testkit::suite::Test;
+use testkit::{Backend, Client, Report, RunningHost, State};
 
 pub const TESTS: &[Test] = &[Test::with_workers("crowd::each_upload_ends_in_its_own_state", uploads)];
 
@@ -69,7 +69,7 @@ fn uploads(workers: usize) {
 }
 
 /// Runs all uploads at once, a random one a step at a time; returns how each should be shown in the end.
-fn run(server: &Server, plans: &[Plan], random: &mut Rng) -> Vec<String> {
+fn run(server: &RunningHost, plans: &[Plan], random: &mut Rng) -> Vec<String> {
     let mut ends = vec![String::new(); plans.len()];
     let begin = |plan: &'_ Plan| {
         let mut client = server.connect();
@@ -111,7 +111,7 @@ fn step(upload: &mut Upload<'_>, random: &mut Rng) -> Option<String> {
 }
 
 /// Polls random uploads until all are over. An upload never goes back, and is never shown as another one.
-fn poll(server: &Server, plans: &[Plan], mut random: Rng, is_over: &AtomicBool, polls: &AtomicUsize) {
+fn poll(server: &RunningHost, plans: &[Plan], mut random: Rng, is_over: &AtomicBool, polls: &AtomicUsize) {
     let mut seen = vec![None::<Report>; plans.len()];
     let mut client = server.connect();
     while !is_over.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
 //! What is shown of a download.
 
 use crate::sites::{self, done, error};
-use crate::suite::Test;
-use testkit::{Answer, Backend, Client, End, Level, Report, Server, State, Step, wait};
+use testkit::suite::Test;
+use testkit::{Backend, Client, End, HttpResponse, Level, Report, RunningHost, State, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("download::sent_follows_a_file", file),
@@ -12,8 +12,8 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("download::broken_off_by_the_client_is_an_error", broken_off_by_client),
     Test::with_workers("download::broken_off_by_the_backend_is_an_error", broken_off_by_backend),
     Test::with_workers("download::cut_short_by_the_backend_is_an_error", cut_short_by_backend),
-    Test::new("download::a_backend_without_an_answer_is_an_error", no_answer),
-    Test::new("download::head_is_done_without_a_body", head),
+    Test::with_one_worker("download::a_backend_without_an_answer_is_an_error", no_answer),
+    Test::with_one_worker("download::head_is_done_without_a_body", head),
     Test::with_workers("download::a_connection_that_closes_after_it_is_no_error", closing),
 ];
 
@@ -21,7 +21,7 @@ const FILE: u64 = 24_000_000;
 
 /// Polls until all that the client has read is shown as sent, which is soon, and never more than there is.
 #[track_caller]
-fn sent_of(server: &Server, id: &str, read: u64, size: u64) -> Report {
+fn sent_of(server: &RunningHost, id: &str, read: u64, size: u64) -> Report {
     wait::until(&format!("{read} bytes of {id} are shown as sent"), || {
         let report = server.report(id);
         let (sent, response_size) = (report.sent, report.response_size);
@@ -31,7 +31,7 @@ fn sent_of(server: &Server, id: &str, read: u64, size: u64) -> Report {
 }
 
 /// Asks as HTTP/1.0 does: what comes is head and body as they are, without chunks.
-fn get_unchunked(client: &mut Client, target: &str) -> Answer {
+fn get_unchunked(client: &mut Client, target: &str) -> HttpResponse {
     client.send(format!("GET {target} HTTP/1.0\r\n\r\n"));
     client.answer_head()
 }
@@ -208,7 +208,7 @@ fn no_answer(workers: usize) {
     site.serve(|server| {
         let mut client = server.connect();
         client.request("POST", "/px?X-Progress-Id=a", "Connection: close\r\n", b"hello");
-        let answer = Answer::parse_head(&client.rest().0).expect("an answer, if any");
+        let answer = HttpResponse::parse_head(&client.rest().0).expect("an answer, if any");
         let status = answer.map_or(0, |answer| answer.status);
         assert!(status == 0 || status / 100 == 5, "{status}");
         server.report_at_end("a");
@@ -216,7 +216,7 @@ fn no_answer(workers: usize) {
     });
 }
 
-fn assert_done(server: &Server, id: &str, size: u64) {
+fn assert_done(server: &RunningHost, id: &str, size: u64) {
     server.report_at_end(id);
     assert_eq!(server.progress(id), done(0, size), "{id}");
 }

@@ -1,25 +1,25 @@
 //! Which ids there are, and where they are found.
 
 use crate::sites::{self, UNKNOWN};
-use crate::suite::Test;
-use testkit::{Server, State};
+use testkit::suite::Test;
+use testkit::{RunningHost, State};
 
 pub const TESTS: &[Test] = &[
-    Test::new("id::every_kind_is_taken_as_it_is", kinds),
-    Test::new("id::of_no_byte_or_too_many_is_not_tracked", lengths),
-    Test::new("id::is_found_in_the_query_by_either_key", keys),
-    Test::new("id::one_byte_makes_another", differences),
-    Test::new("id::both_keys_can_be_polled", polled_by_either_key),
+    Test::with_one_worker("id::every_kind_is_taken_as_it_is", kinds),
+    Test::with_one_worker("id::of_no_byte_or_too_many_is_not_tracked", lengths),
+    Test::with_one_worker("id::is_found_in_the_query_by_either_key", keys),
+    Test::with_one_worker("id::one_byte_makes_another", differences),
+    Test::with_one_worker("id::both_keys_can_be_polled", polled_by_either_key),
 ];
 
 #[track_caller]
-fn track(server: &Server, query: &str) {
+fn track(server: &RunningHost, query: &str) {
     let answer = server.post(&format!("/t?{query}"), b"hi");
     assert_eq!((answer.status, &*answer.text()), (200, "x"), "{query}");
 }
 
 #[track_caller]
-fn assert_known(server: &Server, id: &str) {
+fn assert_known(server: &RunningHost, id: &str) {
     let report = server.report_at_end(id);
     assert_eq!((report.state, report.received), (State::Done, Some(2)), "{id}");
 }

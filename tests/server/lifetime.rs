@@ -1,17 +1,17 @@
 //! How long a finished request stays known, and that its memory comes back.
 
 use crate::sites::{self, UNKNOWN};
-use crate::suite::{Need, Test};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use testkit::{Backend, Server, State, head, wait};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, RunningHost, State, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("lifetime::known_before_its_end_unknown_after", expires),
     Test::with_workers("lifetime::of_zero_forgets_at_once", zero),
     Test::with_workers("lifetime::running_requests_do_not_expire", running),
-    Test::new("lifetime::errors_expire_too", errors),
-    Test::new("lifetime::an_id_used_again_starts_anew", again),
+    Test::with_one_worker("lifetime::errors_expire_too", errors),
+    Test::with_one_worker("lifetime::an_id_used_again_starts_anew", again),
     Test::with_workers("lifetime::unrelated_requests_bring_memory_back", memory)
         .needs(&[Need::NoWrap("memory is measured")]),
 ];
@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Polls until `id` is unknown, and returns when that was.
 #[track_caller]
-fn until_unknown(server: &Server, id: &str) -> Instant {
+fn until_unknown(server: &RunningHost, id: &str) -> Instant {
     server.report_when(id, |report| report.state == State::Unknown);
     Instant::now()
 }
@@ -40,7 +40,7 @@ fn expires(workers: usize) {
 }
 
 /// Asserts that a request is done; it may be unknown if the question came so many seconds after `start`.
-fn assert_done_or_late(server: &Server, id: &str, start: Instant, seconds: u64) {
+fn assert_done_or_late(server: &RunningHost, id: &str, start: Instant, seconds: u64) {
     let known = server.report_at_end(id);
     assert!(known.state == State::Done || start.elapsed() >= Duration::from_secs(seconds), "{known:?}");
 }
@@ -107,7 +107,7 @@ const BATCH: usize = 100;
 const UNRELATED: usize = 5_000;
 
 /// Sends `count` requests on one connection, and reads the answers.
-fn many(server: &Server, count: usize, request: impl Fn(usize) -> String) {
+fn many(server: &RunningHost, count: usize, request: impl Fn(usize) -> String) {
     let mut client = server.connect();
     for start in (0..count).step_by(BATCH) {
         let batch = start..count.min(start + BATCH);
@@ -133,9 +133,9 @@ fn comes_back(workers: usize, time_to_live: u64) -> bool {
     let site = sites::plain(workers).set("progress.ttl", time_to_live).environment("MALLOC_MMAP_THRESHOLD_", "1024");
     site.serve(|server| {
         many(server, UNRELATED, unrelated);
-        let before = server.memory();
+        let before = server.process().memory();
         many(server, ENTRIES, post);
-        let full = server.memory();
+        let full = server.process().memory();
         if server.report(&id(0)).state == State::Unknown {
             return false;
         }
@@ -149,7 +149,7 @@ fn comes_back(workers: usize, time_to_live: u64) -> bool {
         let half = full - (full - before) / 2;
         wait::until("memory is given back", || {
             many(server, UNRELATED, unrelated);
-            let left = server.memory();
+            let left = server.process().memory();
             if left < half { Ok(()) } else { Err(format!("{before} bytes before, {full} full, {left} left")) }
         });
         true

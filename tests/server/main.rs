@@ -15,15 +15,13 @@ mod show;
 mod sites;
 mod status;
 mod stop;
-mod suite;
 mod tls;
 mod upload;
 
-use libtest_mimic::Arguments;
 use std::process::ExitCode;
-use testkit::Host;
+use testkit::suite::{self, Test};
 
-const ALL: &[&[suite::Test]] = &[
+const ALL: &[&[Test]] = &[
     config::TESTS,
     connection::TESTS,
     crowd::TESTS,
@@ -43,14 +41,5 @@ const ALL: &[&[suite::Test]] = &[
 const THREADS: usize = 4;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    if !arguments.list {
-        match Host::choose() {
-            Ok(host) => println!("server: the host is {host}"),
-            Err(reason) => println!("server: there is no host: {reason}"),
-        }
-    }
-    let trials = ALL.iter().copied().flatten().flat_map(suite::Test::trials).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    suite::run_on_host("server", ALL, THREADS).exit_code()
 }

@@ -1,23 +1,23 @@
 //! `progress.methods`, `progress.debug`, and `progress.track` used twice.
 
 use crate::sites::{self, UNKNOWN};
-use crate::suite::Test;
 use serde_json::{Value, json};
-use testkit::{Level, Line, Rule, Server, Site, State, wait};
+use testkit::suite::Test;
+use testkit::{Level, Line, Rule, RunningHost, Site, State, wait};
 
 pub const TESTS: &[Test] = &[
-    Test::new("options::only_the_methods_set_are_tracked", methods),
-    Test::new("options::methods_can_be_set_for_some_requests", methods_in_rules),
-    Test::new("options::debug_writes_a_line_for_each_decision", debug),
-    Test::new("options::debug_can_be_set_for_some_requests", debug_in_rules),
-    Test::new("options::without_debug_nothing_is_written", no_debug),
+    Test::with_one_worker("options::only_the_methods_set_are_tracked", methods),
+    Test::with_one_worker("options::methods_can_be_set_for_some_requests", methods_in_rules),
+    Test::with_one_worker("options::debug_writes_a_line_for_each_decision", debug),
+    Test::with_one_worker("options::debug_can_be_set_for_some_requests", debug_in_rules),
+    Test::with_one_worker("options::without_debug_nothing_is_written", no_debug),
     Test::with_workers("options::a_second_track_warns_and_changes_nothing", twice),
 ];
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"];
 
 #[track_caller]
-fn assert_tracked(server: &Server, path: &str, tracked: &[&str]) {
+fn assert_tracked(server: &RunningHost, path: &str, tracked: &[&str]) {
     for method in METHODS {
         let id = format!("{}{method}", path.replace('/', ""));
         let body: &[u8] = if matches!(method, "GET" | "HEAD") { b"" } else { b"hi" };
@@ -68,7 +68,7 @@ const NOT_FOUND: &str = "progress.show: progress id \"no\" unknown";
 const NOT_ASKED: &str = "progress.show: X-Progress-Id not specified";
 
 /// Requests for each line that there is, in this order, and one that leaves none.
-fn ask(server: &Server) {
+fn ask(server: &RunningHost) {
     server.post("/t?X-Progress-Id=dbg", b"hi");
     server.post("/t", b"hi");
     server.get("/t?X-Progress-Id=q");
@@ -77,7 +77,7 @@ fn ask(server: &Server) {
     server.get("/progress");
 }
 
-fn module_lines(server: &Server) -> Vec<Line> {
+fn module_lines(server: &RunningHost) -> Vec<Line> {
     let mut lines = server.log();
     lines.retain(|line| line.text.contains("progress."));
     lines

@@ -1,8 +1,8 @@
 //! An id that is used again.
 
 use crate::sites::{self, done, error, running};
-use crate::suite::Test;
-use testkit::{Backend, Client, Server};
+use testkit::suite::Test;
+use testkit::{Backend, Client, RunningHost};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("reuse::a_finished_request_never_answers_again", finished),
@@ -19,7 +19,7 @@ const POLLS: usize = 8;
 
 /// Sends `part` of `size` bytes under the id `a`, and waits until they have arrived.
 #[track_caller]
-fn begin(server: &Server, size: usize, part: usize) -> Client {
+fn begin(server: &RunningHost, size: usize, part: usize) -> Client {
     let mut client = server.connect();
     client.begin_upload("/px?X-Progress-Id=a", size, part);
     server.report_when("a", |report| {
@@ -29,7 +29,7 @@ fn begin(server: &Server, size: usize, part: usize) -> Client {
 }
 
 #[track_caller]
-fn assert_each_poll(server: &Server, expected: &str) {
+fn assert_each_poll(server: &RunningHost, expected: &str) {
     for _ in 0..POLLS {
         assert_eq!(server.progress("a"), expected);
     }

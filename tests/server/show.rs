@@ -1,18 +1,18 @@
 //! `progress.show`: when it answers, and the form of its answers.
 
 use crate::sites::{self, UNKNOWN};
-use crate::suite::Test;
-use testkit::{Answer, Rule, Site};
+use testkit::suite::Test;
+use testkit::{HttpResponse, Rule, Site};
 
 pub const TESTS: &[Test] = &[
-    Test::new("show::each_format_has_its_form", formats),
-    Test::new("show::a_callback_is_used_only_if_it_is_harmless", callbacks),
-    Test::new("show::headers_say_script_that_is_not_stored", headers),
-    Test::new("show::head_gets_no_body", head),
-    Test::new("show::http_1_0_is_answered", http_1_0),
-    Test::new("show::without_a_usable_id_the_next_action_runs", falls_through),
-    Test::new("show::a_handled_request_stays_as_it_is", already_handled),
-    Test::new("show::a_request_can_show_itself", itself),
+    Test::with_one_worker("show::each_format_has_its_form", formats),
+    Test::with_one_worker("show::a_callback_is_used_only_if_it_is_harmless", callbacks),
+    Test::with_one_worker("show::headers_say_script_that_is_not_stored", headers),
+    Test::with_one_worker("show::head_gets_no_body", head),
+    Test::with_one_worker("show::http_1_0_is_answered", http_1_0),
+    Test::with_one_worker("show::without_a_usable_id_the_next_action_runs", falls_through),
+    Test::with_one_worker("show::a_handled_request_stays_as_it_is", already_handled),
+    Test::with_one_worker("show::a_request_can_show_itself", itself),
 ];
 
 fn formats(workers: usize) {
@@ -67,7 +67,7 @@ fn callbacks(workers: usize) {
 }
 
 #[track_caller]
-fn assert_headers(answer: &Answer) {
+fn assert_headers(answer: &HttpResponse) {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/x-javascript"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));

@@ -1,14 +1,14 @@
 //! Which ends of a request are good ones.
 
 use crate::sites::{self, done, error};
-use crate::suite::Test;
+use testkit::suite::Test;
 use testkit::{Backend, Level, ReservedPort, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("status::of_a_backend_decides_between_done_and_error", of_backend),
-    Test::new("status::of_the_server_decides_between_done_and_error", of_server),
+    Test::with_one_worker("status::of_the_server_decides_between_done_and_error", of_server),
     Test::with_workers("status::a_refused_backend_is_an_error", refused),
-    Test::new("status::a_missing_file_is_an_error", missing_file),
+    Test::with_one_worker("status::a_missing_file_is_an_error", missing_file),
 ];
 
 const GOOD: [u16; 5] = [200, 201, 204, 206, 299];

@@ -1,9 +1,9 @@
 //! Stopping the host.
 
 use crate::sites;
-use crate::suite::{Need, Test};
 use std::time::Duration;
-use testkit::{Backend, Host, Server, Site, State, Step, wait};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Host, RunningHost, Site, State, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("stop::does_not_wait_for_finished_requests", finished)
@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
 /// Less than any time to live here.
 const SOON: Duration = Duration::from_secs(5);
 
-fn start(site: &Site) -> Server {
+fn start(site: &Site) -> RunningHost {
     let host = Host::choose().expect("a host was there before");
     site.start(&host).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,20 +1,21 @@
 //! Over TLS, by `mod_openssl`.
 
 use crate::sites::{self, error};
-use crate::suite::{Need, Test};
-use testkit::{Backend, Report, Server, State};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Report, RunningHost, State};
 
-const NEEDS: &[Need] = &[Need::Lighttpd2("the stand-in has no TLS"), Need::Module("mod_openssl"), Need::Openssl];
+const NEEDS: &[Need] =
+    &[Need::Lighttpd2("the stand-in has no TLS"), Need::ModuleOfLighttpd2("mod_openssl"), Need::Program("openssl")];
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("tls::an_upload_is_counted_as_it_arrives", upload).needs(NEEDS),
     Test::with_workers("tls::a_download_is_done_with_all_sent", download).needs(NEEDS),
-    Test::new("tls::broken_off_is_an_error", broken_off).needs(NEEDS),
+    Test::with_one_worker("tls::broken_off_is_an_error", broken_off).needs(NEEDS),
 ];
 
 /// Under TLS what goes to the client is more than what it reads; all of it is sent in the end.
 #[track_caller]
-fn assert_done(server: &Server, id: &str, size: u64) -> Report {
+fn assert_done(server: &RunningHost, id: &str, size: u64) -> Report {
     let report = server.report_at_end(id);
     assert_eq!(report.state, State::Done, "{report:?}");
     assert!(report.sent == report.response_size && report.sent >= Some(size), "{size} bytes read: {report:?}");

@@ -1,8 +1,8 @@
 //! What is shown of an upload.
 
 use crate::sites::{self, done, error, numbers, running};
-use crate::suite::{Need, Test};
-use testkit::{Backend, Client, End, Server, State, Step, head, wait};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Client, End, RunningHost, State, Step, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("upload::received_is_what_was_sent_in_each_format", sizes),
@@ -14,14 +14,14 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("upload::a_whole_early_answer_ends_it", answered_early).needs(&[Need::Lighttpd2(
         "when a request ends that is answered before its body is complete is the host's own",
     )]),
-    Test::new("upload::an_early_answer_of_a_backend_is_seen", backend_answers_early),
-    Test::new("upload::a_malformed_body_is_an_error", malformed)
+    Test::with_one_worker("upload::an_early_answer_of_a_backend_is_seen", backend_answers_early),
+    Test::with_one_worker("upload::a_malformed_body_is_an_error", malformed)
         .needs(&[Need::Lighttpd2("what a malformed body leads to is the host's own")]),
 ];
 
 /// Polls until `received` bytes have arrived, which must never be more, and returns the answer as it is.
 #[track_caller]
-fn report_of(server: &Server, id: &str, received: u64) -> String {
+fn report_of(server: &RunningHost, id: &str, received: u64) -> String {
     wait::until(&format!("{received} bytes of {id} have arrived"), || {
         let report = server.report(id);
         assert!(report.received.unwrap_or(0) <= received, "more than was sent: {report:?}");
@@ -86,7 +86,7 @@ fn empty(workers: usize) {
     });
 }
 
-fn begin_chunked(server: &Server, id: &str) -> Client {
+fn begin_chunked(server: &RunningHost, id: &str) -> Client {
     let mut client = server.connect();
     client.send(head("POST", &format!("/px?X-Progress-Id={id}"), "Transfer-Encoding: chunked\r\n", None));
     client

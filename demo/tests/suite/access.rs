@@ -1,19 +1,20 @@
 //! Whoever uses the page: by keyboard, by ear, by hand, in narrow windows and in the dark.
 
-use crate::Test;
+use crate::IN_BROWSER;
 use crate::browser::Look;
 use crate::page::{MUCH, Page, SOME, UPLOAD, backend, on_example, serve, site};
 use fantoccini::key::Key;
 use serde_json::json;
 use testkit::Site;
+use testkit::suite::Test;
 
 pub const TESTS: &[Test] = &[
-    ("access::the_keyboard_reaches_everything", keyboard),
-    ("access::bars_have_labels", labels),
-    ("access::a_screen_reader_says_little", live_region),
-    ("access::a_dropped_file_is_chosen", drop),
-    ("access::it_fits_its_window", fits),
-    ("access::it_is_dark_where_that_is_wanted", dark),
+    Test::new("access::the_keyboard_reaches_everything", keyboard).needs(IN_BROWSER),
+    Test::new("access::bars_have_labels", labels).needs(IN_BROWSER),
+    Test::new("access::a_screen_reader_says_little", live_region).needs(IN_BROWSER),
+    Test::new("access::a_dropped_file_is_chosen", drop).needs(IN_BROWSER),
+    Test::new("access::it_fits_its_window", fits).needs(IN_BROWSER),
+    Test::new("access::it_is_dark_where_that_is_wanted", dark).needs(IN_BROWSER),
 ];
 
 fn focused(page: &Page<'_>) -> String {

@@ -7,12 +7,10 @@ use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, mpsc};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
-use testkit::wait;
+use testkit::{Process, find_program};
 use tokio::runtime::Runtime;
 
 /// How the browser shows a page.
@@ -33,41 +31,13 @@ impl Look {
     }
 }
 
-/// A running browser. It ends with [`Browser::close`]: without its driver it would go on for ever.
+/// A running browser. It ends with [`Browser::close`], or is killed with its driver.
 pub struct Browser {
     look: Look,
     client: Client,
     runtime: Runtime,
-    _driver: Driver,
+    _driver: Process,
     _profile: TempDir,
-}
-
-/// The process between a test and the browser, which is killed when this is dropped.
-struct Driver {
-    process: Child,
-    address: String,
-}
-
-struct Programs {
-    chromium: PathBuf,
-    driver: PathBuf,
-}
-
-/// The programs that a browser needs.
-pub fn find() -> Result<impl Sized, String> {
-    Programs::find()
-}
-
-impl Programs {
-    fn find() -> Result<Self, String> {
-        Ok(Self { chromium: on_path("chromium")?, driver: on_path("chromedriver")? })
-    }
-}
-
-fn on_path(program: &str) -> Result<PathBuf, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
-    found.ok_or_else(|| format!("no {program} is installed"))
 }
 
 /// Browsers that nobody uses. To start one takes longer than most tests.
@@ -100,12 +70,12 @@ impl Browser {
 
     /// Starts one, with a profile of its own.
     fn start(look: Look) -> Self {
-        let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
-        let driver = Driver::start(&programs);
+        let chromium = find_program("chromium").unwrap_or_else(|error| panic!("{error}"));
+        let (driver, address) = start_driver().unwrap_or_else(|error| panic!("{error}"));
         let profile = tempfile::tempdir().expect("a folder for the profile");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let options = json!({
-            "binary": programs.chromium,
+            "binary": chromium,
             "args": [
                 "--headless",
                 "--no-sandbox",
@@ -124,8 +94,8 @@ impl Browser {
         });
         let capabilities = [("goog:chromeOptions".to_string(), options)].into_iter().collect();
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client = runtime.block_on(builder.capabilities(capabilities).connect(&driver.address));
-        let client = client.unwrap_or_else(|error| panic!("{}: {error}", programs.chromium.display()));
+        let client = runtime.block_on(builder.capabilities(capabilities).connect(&address));
+        let client = client.unwrap_or_else(|error| panic!("{}: {error}", chromium.display()));
         Self { look, client, runtime, _driver: driver, _profile: profile }
     }
 
@@ -178,37 +148,17 @@ fn fine<T>(result: Result<T, CmdError>) -> T {
     result.unwrap_or_else(|error| panic!("the browser: {error}"))
 }
 
-impl Driver {
-    fn start(programs: &Programs) -> Self {
-        let mut command = Command::new(&programs.driver);
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut driver = Self { process, address: String::new() };
-        let output = BufReader::new(driver.process.stdout.take().expect("a piped output"));
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                // Lines after the one that names the port are of no interest.
-                let _ = sender.send(line);
-            }
+/// Starts the process between a test and the browser; returns its address too.
+fn start_driver() -> Result<(Process, String), String> {
+    let mut command = Command::new(find_program("chromedriver")?);
+    command.arg("--port=0");
+    let mut driver = Process::start(command)?;
+    let port = driver.until("the driver of the browser listens", |driver| {
+        let port = driver.output().iter().find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
         });
-        wait::until("the driver of the browser listens", || {
-            let mut lines = lines.try_iter();
-            let port = lines.find_map(|line| {
-                let (_, port) = line.split_once("started successfully on port ")?;
-                port.trim_end_matches('.').parse::<u16>().ok()
-            });
-            driver.address = format!("http://127.0.0.1:{}", port.ok_or("it has not said so")?);
-            Ok::<_, &str>(())
-        });
-        driver
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+        port.ok_or(String::from("it has not said so"))
+    })?;
+    Ok((driver, format!("http://127.0.0.1:{port}")))
 }

@@ -1,24 +1,20 @@
 //! The configurations for lighttpd2 that users are shown.
 
-use crate::Test;
 use crate::page::host;
 use std::fs;
 use std::process::Command;
-use testkit::{Host, ReservedPort};
+use testkit::suite::{Need, Test};
+use testkit::{Host, ReservedPort, output};
 
-pub const TESTS: &[Test] =
-    &[("config::lighttpd2_takes_the_example", example), ("config::lighttpd2_takes_the_one_in_the_readme", readme)];
+pub const TESTS: &[Test] = &[
+    Test::new("config::lighttpd2_takes_the_example", example).needs(LIGHTTPD2),
+    Test::new("config::lighttpd2_takes_the_one_in_the_readme", readme).needs(LIGHTTPD2),
+];
 
 const EXAMPLE: &str = include_str!("../../../examples/upload/lighttpd.conf");
 const README: &str = include_str!("../../../README.md");
 
-/// This test looks at lighttpd2's configuration, which the stand-in does not read.
-pub fn needs_lighttpd2(host: Host) -> Result<(), String> {
-    match host {
-        Host::Lighttpd2(_) => Ok(()),
-        Host::StandIn(_) => Err(String::from("only on lighttpd2: it is a configuration of lighttpd2")),
-    }
-}
+const LIGHTTPD2: &[Need] = &[Need::Lighttpd2("it is a configuration of lighttpd2")];
 
 fn example() {
     assert_taken(EXAMPLE);
@@ -39,9 +35,9 @@ fn assert_taken(config: &str) {
     let file = folder.path().join("lighttpd.conf");
     fs::write(&file, text).expect("a file");
     let mut command = Command::new(&installed.worker);
-    command.arg("-t").arg("-c").arg(&file).arg("-m").arg(&installed.modules);
-    command.env("LD_LIBRARY_PATH", installed.library_path());
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    command.arg("-t");
+    installed.complete(&mut command, &file, &installed.modules);
+    let output = output(command).unwrap_or_else(|error| panic!("{}: {error}", installed.worker.display()));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !log.contains("(error)"), "{}: {log}", output.status);
 }

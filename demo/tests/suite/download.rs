@@ -1,12 +1,13 @@
 //! Downloads.
 
-use crate::Test;
+use crate::IN_BROWSER;
 use crate::page::{DOWNLOAD, MUCH, UPLOAD, on_example, rising_shares};
+use testkit::suite::Test;
 
 pub const TESTS: &[Test] = &[
-    ("download::the_bar_grows_to_its_end", grows),
-    ("download::cancel_shows_what_the_server_says", cancel),
-    ("download::goes_beside_an_upload", beside),
+    Test::new("download::the_bar_grows_to_its_end", grows).needs(IN_BROWSER),
+    Test::new("download::cancel_shows_what_the_server_says", cancel).needs(IN_BROWSER),
+    Test::new("download::goes_beside_an_upload", beside).needs(IN_BROWSER),
 ];
 
 fn grows() {

@@ -1,17 +1,17 @@
 //! Servers that go away, and come back.
 
-use crate::Test;
+use crate::IN_BROWSER;
 use crate::browser::Look;
 use crate::page::{MUCH, Page, SOME, UPLOAD, backend, host, line_to, open, serve, site};
-use rustix::process::{Pid, Signal, kill_process};
-use testkit::{Server, Site};
+use testkit::suite::Test;
+use testkit::{RunningHost, Signal, Site};
 use upload_page::Line;
 
 pub const TESTS: &[Test] = &[
-    ("outage::a_silent_server_is_asked_again_until_it_answers", silence),
-    ("outage::a_restarted_server_no_longer_knows_the_upload", restart),
-    ("outage::a_broken_line_ends_in_what_the_server_says", broken),
-    ("outage::cancel_ends_the_wait_for_a_server", cancel),
+    Test::new("outage::a_silent_server_is_asked_again_until_it_answers", silence).needs(IN_BROWSER),
+    Test::new("outage::a_restarted_server_no_longer_knows_the_upload", restart).needs(IN_BROWSER),
+    Test::new("outage::a_broken_line_ends_in_what_the_server_says", broken).needs(IN_BROWSER),
+    Test::new("outage::cancel_ends_the_wait_for_a_server", cancel).needs(IN_BROWSER),
 ];
 
 fn silence() {
@@ -19,21 +19,16 @@ fn silence() {
     serve(&site(Site::new(), &backend), Look::WIDE, |page, server, _| {
         page.upload(SOME * 2);
         page.until_moving(UPLOAD);
-        signal(server, Signal::STOP);
+        server.process().signal(Signal::STOP);
         let silent = page.until(UPLOAD, |panel| panel.state == "silent");
         assert!(
             silent.is_busy && silent.title == "No answer" && silent.message.contains("Next try in 1 s"),
             "{silent:#?}"
         );
-        signal(server, Signal::CONT);
+        server.process().signal(Signal::CONT);
         page.until(UPLOAD, |panel| panel.state == "running" && panel.share > silent.share);
         page.until(UPLOAD, |panel| panel.state == "done");
     });
-}
-
-fn signal(server: &Server, signal: Signal) {
-    let id = Pid::from_raw(server.id().try_into().expect("a process id")).expect("a process id");
-    kill_process(id, signal).expect("the host runs");
 }
 
 fn restart() {
@@ -58,7 +53,7 @@ fn restart() {
 }
 
 /// Cuts the line in mid-upload.
-fn after_cut(test: impl FnOnce(&Page<'_>, &Server, &Line)) {
+fn after_cut(test: impl FnOnce(&Page<'_>, &RunningHost, &Line)) {
     let backend = backend();
     serve(&site(Site::new(), &backend), Look::WIDE, |page, server, line| {
         page.upload(MUCH);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tempfile::TempDir;
-use testkit::{Backend, Host, Server, Site, wait};
+use testkit::{Backend, Host, RunningHost, Site, wait};
 use upload_page::{Line, Rates, example};
 
 /// How fast the lines of tests are, where there is no need for patience: slow enough to watch, fast enough to wait for.
@@ -75,7 +75,7 @@ pub fn site(rules: Site, backend: &Backend) -> Site {
 }
 
 /// Opens the page that `site` serves, over a slow line, and hands all of it to `test`.
-pub fn serve(site: &Site, look: Look, test: impl FnOnce(&Page<'_>, &Server, &Line)) {
+pub fn serve(site: &Site, look: Look, test: impl FnOnce(&Page<'_>, &RunningHost, &Line)) {
     site.serve(|server| {
         let line = line_to(server);
         open(&line, look, |page| test(page, server, &line));
@@ -94,7 +94,7 @@ pub fn on_example(test: impl FnOnce(&Page<'_>)) {
 }
 
 /// A line to `server` that is as slow as usual here.
-pub fn line_to(server: &Server) -> Line {
+pub fn line_to(server: &RunningHost) -> Line {
     let slower = |rate: u64| (rate as f64 / wait::patience()) as u64;
     let rates = Rates { up: slower(RATES.up), down: slower(RATES.down) };
     Line::to(server.address(), rates).expect("a line")

@@ -1,13 +1,14 @@
 //! Ids that the server does not know.
 
-use crate::Test;
+use crate::IN_BROWSER;
 use crate::page::{SOME, UPLOAD, backend, on, site};
+use testkit::suite::Test;
 use testkit::{Rule, Site};
 
 pub const TESTS: &[Test] = &[
-    ("unknown::an_upload_that_is_not_tracked", untracked),
-    ("unknown::a_request_that_is_forgotten_at_once", forgotten),
-    ("unknown::a_server_that_reports_nothing", no_reports),
+    Test::new("unknown::an_upload_that_is_not_tracked", untracked).needs(IN_BROWSER),
+    Test::new("unknown::a_request_that_is_forgotten_at_once", forgotten).needs(IN_BROWSER),
+    Test::new("unknown::a_server_that_reports_nothing", no_reports).needs(IN_BROWSER),
 ];
 
 fn untracked() {

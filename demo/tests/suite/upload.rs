@@ -1,18 +1,19 @@
 //! Uploads.
 
-use crate::Test;
+use crate::IN_BROWSER;
 use crate::page::{MUCH, SOME, UPLOAD, on, on_example, rising_shares, site};
+use testkit::suite::Test;
 use testkit::{Backend, Rule, Site};
 use upload_page::example::{self, PAGE};
 
 pub const TESTS: &[Test] = &[
-    ("upload::the_bar_grows_to_its_end", grows),
-    ("upload::an_empty_file_is_complete", empty),
-    ("upload::cancel_shows_what_the_server_says", cancel),
-    ("upload::a_refusal_shows_its_status", refused),
-    ("upload::the_next_one_starts_anew", again),
-    ("upload::without_a_size_only_bytes_are_shown", sizeless),
-    ("upload::ids_need_no_secure_context", insecure),
+    Test::new("upload::the_bar_grows_to_its_end", grows).needs(IN_BROWSER),
+    Test::new("upload::an_empty_file_is_complete", empty).needs(IN_BROWSER),
+    Test::new("upload::cancel_shows_what_the_server_says", cancel).needs(IN_BROWSER),
+    Test::new("upload::a_refusal_shows_its_status", refused).needs(IN_BROWSER),
+    Test::new("upload::the_next_one_starts_anew", again).needs(IN_BROWSER),
+    Test::new("upload::without_a_size_only_bytes_are_shown", sizeless).needs(IN_BROWSER),
+    Test::new("upload::ids_need_no_secure_context", insecure).needs(IN_BROWSER),
 ];
 
 fn grows() {

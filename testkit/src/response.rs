@@ -1,8 +1,8 @@
-//! An HTTP answer, taken apart.
+//! An HTTP response, taken apart.
 
-/// An answer as a client received it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+/// A response as a client received it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
     /// The minor version: 0 of HTTP/1.0, 1 of HTTP/1.1.
@@ -25,8 +25,8 @@ pub enum Body {
     UntilClosed,
 }
 
-impl Answer {
-    /// The head at the beginning of `bytes`, as an answer without a body, with the head's length in `size`; `None` where it
+impl HttpResponse {
+    /// The head at the beginning of `bytes`, as a response without a body, with the head's length in `size`; `None` where it
     /// is not complete.
     pub fn parse_head(bytes: &[u8]) -> Result<Option<Self>, String> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -52,7 +52,7 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// How the body of this answer to `method` ends.
+    /// How the body of this response to `method` ends.
     pub fn body_of(&self, method: &str) -> Body {
         if method == "HEAD" || matches!(self.status, 100..200 | 204 | 304) {
             return Body::Length(0);

@@ -1,0 +1,124 @@
+//! The folder that a host runs with.
+
+use crate::config::Places;
+use crate::host::{self, Host};
+use crate::port::ReservedPort;
+use crate::site::Site;
+use crate::tls;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+use tempfile::TempDir;
+
+/// The file of the module, as lighttpd2 looks for it.
+const MODULE: &str = "libmod_progress.so";
+
+/// The folder that a host runs with: its configuration, files and modules.
+pub struct Folder {
+    folder: TempDir,
+    port: ReservedPort,
+}
+
+impl Folder {
+    pub fn new(site: &Site, host: &Host) -> Result<Self, String> {
+        let because = |error: io::Error| format!("the folder for a host: {error}");
+        let module = site.module.find()?;
+        let port = ReservedPort::new().map_err(|error| format!("a port for a host: {error}"))?;
+        let folder = Self { folder: tempfile::tempdir().map_err(because)?, port };
+        let files = folder.path("files");
+        make_files(&files, &site.files).map_err(because)?;
+        if let Host::Lighttpd2(installed) = host {
+            link_modules(&installed.modules, module.as_deref(), &folder.path("modules")).map_err(because)?;
+        }
+        let certificate = site.is_tls.then(|| folder.path("certificate.pem"));
+        if let Some(file) = &certificate {
+            tls::make_certificate(file)?;
+        }
+        let places = Places {
+            address: folder.address(),
+            module: module.as_deref(),
+            files: &files,
+            certificate: certificate.as_deref(),
+        };
+        fs::write(folder.path("config"), site.describe(host, &places)).map_err(because)?;
+        Ok(folder)
+    }
+
+    /// Where a host listens that can be told where.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command that runs `host` here.
+    pub fn command(&self, site: &Site, host: &Host, arguments: &[&str]) -> Command {
+        let wrap = if site.wrap.is_empty() {
+            env::var("WRAP").unwrap_or_default().split_whitespace().map(Into::into).collect()
+        } else {
+            site.wrap.clone()
+        };
+        let is_wrapped = !wrap.is_empty();
+        let mut words = wrap.into_iter().chain([host.program().into()]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).args(arguments);
+        match host {
+            Host::Lighttpd2(installed) => {
+                installed.complete(&mut command, &self.path("config"), &self.path("modules"));
+                if is_wrapped {
+                    // What is unloaded has no names in the wrapper's findings.
+                    command.arg("--module-resident");
+                }
+            }
+            Host::StandIn(_) => {
+                command.arg(self.path("config"));
+            }
+        }
+        command.envs(site.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// The module that a site is served with.
+#[derive(Clone, Default)]
+pub enum Module {
+    #[default]
+    UnderTest,
+    File(PathBuf),
+    None,
+}
+
+impl Module {
+    fn find(&self) -> Result<Option<PathBuf>, String> {
+        match self {
+            Self::UnderTest => host::module().map(Some),
+            Self::File(file) => file.canonicalize().map(Some).map_err(|error| format!("{}: {error}", file.display())),
+            Self::None => Ok(None),
+        }
+    }
+}
+
+fn make_files(folder: &Path, files: &[(String, u64)]) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    for (name, size) in files {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().expect("a file in the folder"))?;
+        fs::File::create(file)?.set_len(*size)?;
+    }
+    Ok(())
+}
+
+/// Links all `installed` modules into `folder`, and this one in the place of that with its name, if any.
+fn link_modules(installed: &Path, module: Option<&Path>, folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    for entry in installed.read_dir()?.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(MODULE) {
+            symlink(entry.path(), folder.join(entry.file_name()))?;
+        }
+    }
+    module.map_or(Ok(()), |module| symlink(module, folder.join(MODULE)))
+}

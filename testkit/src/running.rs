@@ -1,0 +1,178 @@
+//! A host that serves a site.
+
+use crate::client::Client;
+use crate::folder::Folder;
+use crate::host::Host;
+use crate::log::{Line, complaints};
+use crate::process::Process;
+use crate::report::Report;
+use crate::response::HttpResponse;
+use crate::site::Site;
+use crate::wait;
+use rustix::process::Signal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+/// A running host. It is killed when this is dropped; [`RunningHost::stop`] ends it gracefully.
+pub struct RunningHost {
+    process: Process,
+    address: SocketAddr,
+    is_tls: bool,
+    folder: Folder,
+}
+
+/// How a host ended after it was sent a signal.
+#[derive(Debug)]
+pub struct Stopped {
+    /// How it exited.
+    pub status: ExitStatus,
+    /// From the signal to the end.
+    pub took: Duration,
+    /// All that it wrote to its log.
+    pub log: Vec<Line>,
+    log_text: String,
+}
+
+impl RunningHost {
+    pub(crate) fn start(site: &Site, host: &Host) -> Result<Self, String> {
+        let folder = Folder::new(site, host)?;
+        let mut process = Process::start(folder.command(site, host, &[]))?;
+        let address = process.until("the host listens", |process| listening(host, process, folder.address()))?;
+        Ok(Self { process, address, is_tls: site.is_tls, folder })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> Vec<Line> {
+        self.process.log()
+    }
+
+    /// The path of a file of that name in its folder, which goes with it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// A new connection to it.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        if self.is_tls { Client::tls(self.address) } else { Client::connect(self.address) }
+    }
+
+    /// A new connection that takes only a little before it is read.
+    #[track_caller]
+    pub fn connect_slow(&self) -> Client {
+        Client::connect_slow(self.address)
+    }
+
+    /// The answer to a GET request on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> HttpResponse {
+        self.request("GET", target, b"")
+    }
+
+    /// The answer to a POST request on a connection of its own.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: &[u8]) -> HttpResponse {
+        self.request("POST", target, body)
+    }
+
+    /// The answer to a request on a connection of its own.
+    #[track_caller]
+    pub fn request(&self, method: &str, target: &str, body: &[u8]) -> HttpResponse {
+        let mut client = self.connect();
+        client.request(method, target, "", body);
+        client.answer_to(method)
+    }
+
+    /// What `/progress` answers about an id, as it is.
+    #[track_caller]
+    pub fn progress(&self, id: &str) -> String {
+        let answer = self.get(&format!("/progress?X-Progress-Id={id}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text()
+    }
+
+    /// What `/progress` answers about an id.
+    #[track_caller]
+    pub fn report(&self, id: &str) -> Report {
+        Report::parse(self.progress(id).as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Polls `/progress` until what it answers is as expected.
+    #[track_caller]
+    pub fn report_when(&self, id: &str, expected: impl Fn(&Report) -> bool) -> Report {
+        wait::until(&format!("{id} is as expected"), || {
+            let report = self.report(id);
+            if expected(&report) { Ok(report) } else { Err(format!("{report:?}")) }
+        })
+    }
+
+    /// Polls `/progress` until the request has ended.
+    #[track_caller]
+    pub fn report_at_end(&self, id: &str) -> Report {
+        self.report_when(id, |report| !report.is_running())
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// Where it had ended before, or does not end in time, with its log.
+    pub fn stop(self) -> Result<Stopped, String> {
+        self.end(Signal::TERM, wait::deadline())
+    }
+
+    /// Sends it a signal, and waits until it has ended.
+    ///
+    /// # Errors
+    /// Where it had ended before, or does not end within `limit`, with its log.
+    pub fn end(mut self, signal: Signal, limit: Duration) -> Result<Stopped, String> {
+        if let Some(status) = self.process.ended() {
+            return Err(format!("the host ended by itself: {status}; its log:\n{}", self.process.log_text()));
+        }
+        let start = Instant::now();
+        self.process.signal(signal);
+        let (status, took) = (self.process.wait(limit)?, start.elapsed());
+        Ok(Stopped { status, took, log: self.process.log(), log_text: self.process.log_text() })
+    }
+}
+
+impl Stopped {
+    /// # Panics
+    /// Where the exit status is not 0, or the log is not as `site` announced.
+    #[track_caller]
+    pub fn assert_fine(&self, site: &Site) {
+        let mut wrong = complaints(&self.log, &site.announced);
+        if !self.status.success() {
+            wrong.push(format!("the host ended with {}", self.status));
+        }
+        assert!(wrong.is_empty(), "{}; its log:\n{}", wrong.join("\n"), self.log_text);
+    }
+}
+
+/// Where the host listens, once it does.
+fn listening(host: &Host, process: &Process, address: SocketAddr) -> Result<SocketAddr, String> {
+    match host {
+        Host::Lighttpd2(_) => {
+            // Its socket is there before it has read the whole configuration.
+            let is_up = |line: &Line| line.text.starts_with("Reached state: running");
+            if process.log().iter().any(is_up) { Ok(address) } else { Err(String::from("it is not up")) }
+        }
+        Host::StandIn(_) => {
+            let output = process.output();
+            let line = output.first().ok_or("it has not said so")?;
+            let address = line.strip_prefix("listening ").and_then(|address| address.parse().ok());
+            address.ok_or(format!("it said {line:?}"))
+        }
+    }
+}
