@@ -1,10 +1,10 @@
 //! Many requests, each sent once.
 
-use crate::http::{Connection, get_request, post_head};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
+use testkit::{Client, head};
 
 /// How many connections take turns.
 const CONNECTIONS: usize = 8;
@@ -39,8 +39,7 @@ impl Ids {
 /// Where one is not answered.
 pub fn count_refused(address: SocketAddr, target: &str, ids: Ids, numbers: Range<u64>) -> Result<u64, String> {
     each(address, numbers, |number| {
-        let head = post_head(&format!("{target}?X-Progress-Id={}", ids.id(number)), 2);
-        [&head, b"hi".as_slice()].concat()
+        head("POST", &format!("{target}?X-Progress-Id={}", ids.id(number)), "", Some(2)) + "hi"
     })
 }
 
@@ -57,7 +56,7 @@ pub fn post_each(address: SocketAddr, target: &str, ids: Ids, numbers: Range<u64
 /// # Errors
 /// Where one is not answered with status 200.
 pub fn get_each(address: SocketAddr, target: &str, ids: Ids, numbers: Range<u64>) -> Result<(), String> {
-    let request = |number| get_request(&format!("{target}?X-Progress-Id={}", ids.id(number)));
+    let request = |number| head("GET", &format!("{target}?X-Progress-Id={}", ids.id(number)), "", None);
     none_refused(each(address, numbers, request)?)
 }
 
@@ -65,19 +64,19 @@ fn none_refused(refused: u64) -> Result<(), String> {
     if refused == 0 { Ok(()) } else { Err(format!("{refused} requests were not answered with status 200")) }
 }
 
-fn each(address: SocketAddr, numbers: Range<u64>, request: impl Fn(u64) -> Vec<u8> + Sync) -> Result<u64, String> {
+fn each(address: SocketAddr, numbers: Range<u64>, request: impl Fn(u64) -> String + Sync) -> Result<u64, String> {
     let next = AtomicU64::new(numbers.start);
     let work = || {
-        let mut connection = Connection::open(address)?;
+        let mut connection = Client::open(address)?;
         let mut refused = 0;
         loop {
             let number = next.fetch_add(1, Relaxed);
             if number >= numbers.end {
                 return Ok(refused);
             }
-            connection.send(&request(number))?;
-            let answer = connection.answer()?;
-            refused += u64::from(!answer.status.contains(" 200 "));
+            connection.try_send(request(number))?;
+            let answer = connection.try_answer_to("")?;
+            refused += u64::from(answer.status != 200);
         }
     };
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What comes out: figures, parts, and the whole report.
+//! What comes out: figures, parts, and the whole comparison.
 
 use crate::statistics::Measured;
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ pub struct Part {
 }
 
 /// All that was measured in one run.
-pub struct Report {
+pub struct Comparison {
     /// Names and versions of what took part.
     pub about: Vec<(&'static str, String)>,
     /// Whether the host was the stand-in.
@@ -107,7 +107,7 @@ pub struct Report {
     pub parts: Vec<Part>,
 }
 
-impl Report {
+impl Comparison {
     pub fn json(&self) -> Value {
         let part = |part: &Part| {
             json!({

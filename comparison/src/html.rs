@@ -1,6 +1,6 @@
-//! The report as a page that needs nothing else.
+//! The comparison as a page that needs nothing else.
 
-use crate::figures::{Curve, Figure, Report, Subject};
+use crate::figures::{Comparison, Curve, Figure, Subject};
 use crate::parts::{latency, polls, scale};
 use crate::table;
 use plotters::prelude::*;
@@ -27,27 +27,27 @@ struct Plot {
     lines: Vec<Curve>,
 }
 
-pub fn page(report: &Report) -> String {
+pub fn page(comparison: &Comparison) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>mod_progress: benchmarks</title>\n<style>\n{STYLE}</style>\n<h1>mod_progress: benchmarks</h1>\n"
     );
     // Writing to a string does not fail.
-    let _ = write_body(&mut page, report);
+    let _ = write_body(&mut page, comparison);
     page
 }
 
-fn write_body(page: &mut String, report: &Report) -> std::fmt::Result {
-    if !report.is_for_quoting() {
-        writeln!(page, "<p class=\"missed\">Not for quoting: {}.</p>", table::why_not_for_quoting(report))?;
+fn write_body(page: &mut String, comparison: &Comparison) -> std::fmt::Result {
+    if !comparison.is_for_quoting() {
+        writeln!(page, "<p class=\"missed\">Not for quoting: {}.</p>", table::why_not_for_quoting(comparison))?;
     }
     writeln!(page, "<table>")?;
-    for (name, value) in &report.about {
+    for (name, value) in &comparison.about {
         writeln!(page, "<tr><th>{name}<td>{}", escaped(value))?;
     }
     writeln!(page, "</table>")?;
-    for part in &report.parts {
+    for part in &comparison.parts {
         writeln!(page, "<h2>{}. {}</h2>", part.number, part.title)?;
         for plot in plots(part.number, &part.figures, &part.curves) {
             if let Some(drawing) = draw(&plot) {

@@ -8,11 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::Host;
 
-/// Bytes that only this project's module has, to tell it from the C module.
-const MARK: &[u8] = b"mod_progress cannot be used with this server";
-
-const MODULE: &str = "libmod_progress.so";
-
 /// What parts are measured with.
 pub struct Lab {
     /// `Err` says what is missing.
@@ -26,11 +21,7 @@ impl Lab {
     pub fn look_around(length: Length) -> Self {
         let host = Host::choose();
         let ours = testkit::module();
-        let c_module = match (&host, env::var_os("C_MODULE")) {
-            (_, Some(module)) => Ok(module.into()),
-            (Ok(Host::Lighttpd2(installed)), None) => installed_c_module(&installed.modules),
-            _ => Err(String::from("lighttpd2's own module is measured on lighttpd2 only")),
-        };
+        let c_module = host.as_ref().map_err(String::clone).and_then(Host::c_module);
         Self { host, ours, c_module, length }
     }
 
@@ -82,19 +73,11 @@ impl Lab {
     }
 }
 
-/// Whether `program` can be run.
-///
-/// # Errors
-/// Where it is not on the `PATH`.
-pub fn need(program: &str) -> Result<(), String> {
-    let is_there = |folder: PathBuf| folder.join(program).is_file();
-    let path = env::var_os("PATH").unwrap_or_default();
-    if env::split_paths(&path).any(is_there) { Ok(()) } else { Err(format!("{program} is not installed")) }
-}
-
 /// The first line that a command writes.
 fn output(program: &str, arguments: &[&str]) -> String {
-    let Ok(output) = Command::new(program).args(arguments).output() else { return String::from("not installed") };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let Ok(output) = testkit::output(command) else { return String::from("not installed") };
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_string()
 }
@@ -107,12 +90,4 @@ fn machine() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown").to_string();
     format!("{cores} cores, {}, {system}, load average {load} at the start", env::consts::ARCH)
-}
-
-/// The C module in `folder`, or the one that was there before this project's was installed.
-fn installed_c_module(folder: &Path) -> Result<PathBuf, String> {
-    let is_c_module =
-        |module: &PathBuf| fs::read(module).is_ok_and(|bytes| !bytes.windows(MARK.len()).any(|window| window == MARK));
-    let found = [MODULE, "libmod_progress.so.orig"].map(|name| folder.join(name)).into_iter().find(is_c_module);
-    found.ok_or_else(|| format!("lighttpd2's own module is not in {}", folder.display()))
 }

@@ -10,20 +10,18 @@
 //! | `C_MODULE` | lighttpd2's own; without it the one that is installed |
 //! | `HOST`, `LIGHTTPD2_WORKER`, `LIGHTTPD2_MODULES`, `STANDIN` | the host, as for the tests |
 
+mod benchmark_site;
 mod crowd;
 mod figures;
 mod html;
-mod http;
 mod lab;
 mod options;
 mod parts;
-mod process;
-mod server;
 mod statistics;
 mod table;
 mod wrk;
 
-use figures::Report;
+use figures::Comparison;
 use lab::Lab;
 use options::{Length, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -47,24 +45,24 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> Result<bool, String> {
     raise_limit_of_files();
     let lab = Lab::look_around(options.length);
-    let mut report = Report {
+    let mut comparison = Comparison {
         about: lab.about(),
         is_on_stand_in: lab.is_on_stand_in(),
         is_quick: options.length != Length::Full,
         parts: Vec::new(),
     };
-    table::show_about(&report);
+    table::show_about(&comparison);
     for plan in parts::ALL.iter().filter(|plan| options.parts.contains(&plan.number)) {
         let part = plan.measure(&lab);
         table::show_part(&part);
-        report.parts.push(part);
+        comparison.parts.push(part);
         // Written after each part, so that what was measured is not lost.
-        write(&options.out, "report.json", &format!("{:#}\n", report.json()))?;
-        write(&options.out, "report.html", &html::page(&report))?;
+        write(&options.out, "report.json", &format!("{:#}\n", comparison.json()))?;
+        write(&options.out, "report.html", &html::page(&comparison))?;
     }
-    table::show_verdict(&report);
+    table::show_verdict(&comparison);
     println!("written to {}", options.out.display());
-    Ok(report.parts.iter().all(|part| !part.has_failed))
+    Ok(comparison.parts.iter().all(|part| !part.has_failed))
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {

@@ -1,10 +1,10 @@
-//! The report on the terminal.
+//! The comparison on the terminal.
 
-use crate::figures::{Figure, Part, Report};
+use crate::figures::{Comparison, Figure, Part};
 use crate::statistics::Measured;
 
-pub fn show_about(report: &Report) {
-    for (name, value) in &report.about {
+pub fn show_about(comparison: &Comparison) {
+    for (name, value) in &comparison.about {
         println!("{name:<14}{value}");
     }
 }
@@ -23,16 +23,16 @@ pub fn show_part(part: &Part) {
     }
 }
 
-pub fn show_verdict(report: &Report) {
-    let (met, missed) = report.verdict();
+pub fn show_verdict(comparison: &Comparison) {
+    let (met, missed) = comparison.verdict();
     println!("\n{met} targets met, {missed} missed");
-    if !report.is_for_quoting() {
-        println!("not for quoting: {}", why_not_for_quoting(report));
+    if !comparison.is_for_quoting() {
+        println!("not for quoting: {}", why_not_for_quoting(comparison));
     }
 }
 
-pub fn why_not_for_quoting(report: &Report) -> &'static str {
-    if report.is_on_stand_in { "measured on the stand-in" } else { "a short run" }
+pub fn why_not_for_quoting(comparison: &Comparison) -> &'static str {
+    if comparison.is_on_stand_in { "measured on the stand-in" } else { "a short run" }
 }
 
 /// The cells of a figure's row: what, with what, whose, value, and target.

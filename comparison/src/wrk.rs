@@ -60,8 +60,8 @@ impl Load {
         command.args(["-t1", "--timeout", "30s"]);
         command.arg(format!("-c{}", self.connections)).arg(format!("-d{}s", self.seconds));
         command.args(script.iter().flat_map(|script| ["-s".as_ref(), script.as_os_str()]));
-        let output = command.arg(format!("http://{}{target}", self.address)).output();
-        let output = output.map_err(|error| format!("wrk: {error}"))?;
+        command.arg(format!("http://{}{target}", self.address));
+        let output = testkit::output(command).map_err(|error| format!("wrk: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         parse(&text).ok_or_else(|| format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)))
     }

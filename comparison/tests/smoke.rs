@@ -1,7 +1,8 @@
 //! Runs each part of the benchmarks once, as short as it can be.
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::{Command, ExitCode};
+use testkit::output;
+use testkit::suite::{self, Completion, Failed};
 
 /// Numbers of the parts, and what they are of.
 const PARTS: [(u32, &str); 7] =
@@ -9,10 +10,9 @@ const PARTS: [(u32, &str); 7] =
 
 fn run(number: u32) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir()?;
-    let bench = Command::new(env!("CARGO_BIN_EXE_comparison"))
-        .args(["--smoke", "--parts", &number.to_string(), "--out"])
-        .arg(folder.path())
-        .output()?;
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_comparison"));
+    bench.args(["--smoke", "--parts", &number.to_string(), "--out"]).arg(folder.path());
+    let bench = output(bench)?;
     let said = String::from_utf8_lossy(&bench.stdout);
     if !bench.status.success() {
         return Err(format!("{}: {said}{}", bench.status, String::from_utf8_lossy(&bench.stderr)).into());
@@ -28,9 +28,7 @@ fn run(number: u32) -> Result<Completion, Failed> {
 }
 
 fn main() -> ExitCode {
-    let trials = PARTS.map(|(number, name)| Trial::ignorable_test(name, move || run(number)));
-    let mut arguments = Arguments::from_args();
+    let trials = PARTS.map(|(number, name)| suite::trial(name, &[], move || run(number)));
     // What is measured at the same time would disturb the other.
-    arguments.test_threads = Some(1);
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    suite::run(trials.into(), Some(1)).exit_code()
 }

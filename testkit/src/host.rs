@@ -151,7 +151,7 @@ impl Lighttpd2 {
     }
 
     /// The value of `LD_LIBRARY_PATH` with which it finds its libraries.
-    pub fn library_path(&self) -> OsString {
+    fn library_path(&self) -> OsString {
         let own = self.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
         let set = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let all = own.chain(env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));

@@ -2,17 +2,14 @@
 
 use super::polls::{self, KINDS};
 use super::{Findings, Plan};
+use crate::benchmark_site::BenchmarkSite;
 use crate::figures::{Figure, Subject};
-use crate::http::{Connection, begin_upload, get_request, post_head};
-use crate::lab::{Lab, need};
-use crate::server::Site;
+use crate::lab::Lab;
 use crate::statistics::Measured;
 use crate::wrk::Load;
-use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
-use testkit::Host;
+use testkit::{Host, Signal, find_program, head, wait};
 
 pub const PLAN: Plan = Plan {
     number: 2,
@@ -29,15 +26,13 @@ const IN_HOOKS: &str = "untracked request, in the plugins' hooks";
 /// The most instructions that the module may add to a request that is not tracked.
 const ADDED: f64 = 50.0;
 
-const END: Duration = Duration::from_secs(60);
-
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
-    match need("valgrind") {
-        Ok(()) => count(lab, findings)?,
+    match find_program("valgrind") {
+        Ok(_) => count(lab, findings)?,
         Err(missing) => findings.notes.push(format!("instructions left out: {missing}")),
     }
-    match need("wrk") {
-        Ok(()) => time(lab, findings),
+    match find_program("wrk") {
+        Ok(_) => time(lab, findings),
         Err(missing) => {
             findings.notes.push(format!("processor time left out: {missing}"));
             Ok(())
@@ -48,16 +43,16 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
 /// A kind of request, to be sent with ids that differ or not.
 struct Request {
     name: &'static str,
-    bytes: fn(u64) -> Vec<u8>,
+    bytes: fn(u64) -> String,
 }
 
-fn post(target: &str, number: u64) -> Vec<u8> {
-    [&post_head(&format!("{target}?X-Progress-Id={number:032}"), 2), b"hi".as_slice()].concat()
+fn post(target: &str, number: u64) -> String {
+    head("POST", &format!("{target}?X-Progress-Id={number:032}"), "", Some(2)) + "hi"
 }
 
-fn poll(kind: usize, path: &str) -> Vec<u8> {
+fn poll(kind: usize, path: &str) -> String {
     let (kind, id) = KINDS[kind];
-    get_request(&format!("/{kind}/{path}?X-Progress-Id={id}"))
+    head("GET", &format!("/{kind}/{path}?X-Progress-Id={id}"), "", None)
 }
 
 const UNTRACKED: Request = Request { name: "untracked request", bytes: |number| post("/track/plain", number) };
@@ -83,7 +78,8 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let base = match host {
         Host::Lighttpd2(_) => {
             let ours = lab.ours.as_ref()?;
-            let without = Site { module: None, ..polls::with_equal_answers(host, Site::new(Some(ours), 1))? };
+            let without =
+                BenchmarkSite { module: None, ..polls::with_equal_answers(host, BenchmarkSite::new(Some(ours), 1))? };
             Some(per_request(host, &without, &UNTRACKED, between, HOOKS)?)
         }
         Host::StandIn(_) => {
@@ -99,10 +95,10 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let mut modules = lab.modules();
     modules.reverse();
     for (subject, module) in modules {
-        let site = polls::with_equal_answers(host, Site::new(Some(module), 1))?;
+        let site = polls::with_equal_answers(host, BenchmarkSite::new(Some(module), 1))?;
         // Where entries expire as others are made, a request pays for all of an entry's life.
-        let brief = Site { time_to_live: 1, ..site.clone() };
-        let mut found = |site: &Site<'_>, request: &Request| {
+        let brief = BenchmarkSite { time_to_live: 1, ..site.clone() };
+        let mut found = |site: &BenchmarkSite<'_>, request: &Request| {
             let count = per_request(host, site, request, between, &[])?;
             let figure = Figure::new(subject, request.name, Measured::once(count), "instructions");
             findings.figures.push(figure);
@@ -142,7 +138,7 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
 /// Instructions per request: the difference between two runs, so that starting and stopping do not count.
 fn per_request(
     host: &Host,
-    site: &Site<'_>,
+    site: &BenchmarkSite<'_>,
     request: &Request,
     (few, many): (u64, u64),
     only: &[&str],
@@ -153,7 +149,13 @@ fn per_request(
 
 /// Instructions of a server with one worker from its start to its end, with so many requests: all, or where `only` names
 /// functions, those in them and in what they call.
-fn instructions(host: &Host, site: &Site<'_>, request: &Request, requests: u64, only: &[&str]) -> Result<f64, String> {
+fn instructions(
+    host: &Host,
+    site: &BenchmarkSite<'_>,
+    request: &Request,
+    requests: u64,
+    only: &[&str],
+) -> Result<f64, String> {
     let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
     let profile = folder.path().join("profile");
     let mut site = site.clone();
@@ -165,19 +167,19 @@ fn instructions(host: &Host, site: &Site<'_>, request: &Request, requests: u64, 
     let server = site.start(host)?;
     let _upload = match site.module {
         Some(_) => polls::prepare(&server)?,
-        None => begin_upload(server.address, "/store/plain", 5000, 1000)?,
+        None => server.begin_upload("/store/plain")?,
     };
-    let mut connection = Connection::open(server.address)?;
+    let mut connection = server.open()?;
     for number in 0..requests {
-        connection.send(&(request.bytes)(number))?;
-        let answer = connection.answer()?;
-        if !answer.status.contains(" 200 ") {
+        connection.try_send((request.bytes)(number))?;
+        let answer = connection.try_answer_to("")?;
+        if answer.status != 200 {
             return Err(format!("{}: {answer:?}", request.name));
         }
     }
     // A signal that the server does not handle: valgrind still writes what it counted, and the way to a graceful stop, which
     // can take long, is left out.
-    server.process.end(Signal::ALARM, END)?;
+    server.end(Signal::ALARM, wait::deadline())?;
     total(&profile)
 }
 
@@ -193,16 +195,16 @@ fn time(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let workers = 2;
     let mut servers = Vec::new();
     for (subject, module) in lab.modules() {
-        let site = Site { time_to_live: 2, ..Site::new(Some(module), workers) };
+        let site = BenchmarkSite { time_to_live: 2, ..BenchmarkSite::new(Some(module), workers) };
         servers.push((subject, site.start(host)?, [vec![], vec![]]));
     }
     let seconds = lab.length.pick(2, 1, 1);
     let mut ids = 0..1 << 30;
     for _ in 0..lab.length.pick(5, 2, 1) {
         for (_, server, measured) in &mut servers {
-            let load = Load { address: server.address, connections: 16, seconds };
+            let load = Load { address: server.address(), connections: 16, seconds };
             for (target, costs) in ["/track/plain", "/track/track"].into_iter().zip(measured) {
-                let script = server.file("script.lua");
+                let script = server.path("script.lua");
                 let (spent, counted) = server.time(|| load.with_ids("POST", target, ids.clone(), &script));
                 let requests = counted?.requests;
                 ids = ids.start + requests + 1000..ids.end + requests + 1000;

@@ -2,15 +2,14 @@
 
 use super::polls::{KINDS, prepare, with_equal_answers};
 use super::{Findings, Plan};
+use crate::benchmark_site::{BenchmarkHost, BenchmarkSite, LARGE};
 use crate::figures::{Curve, Figure};
-use crate::http::{Connection, get_request, post_head};
 use crate::lab::Lab;
-use crate::server::{LARGE, Server, Site};
 use crate::statistics::{Measured, percentile};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use testkit::{Backend, Step};
+use testkit::{Backend, Step, head};
 
 pub const PLAN: Plan = Plan {
     number: 5,
@@ -42,7 +41,7 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let asked = lab.length.pick(5_000, 500, 20);
     let mut subjects = Vec::new();
     for (subject, module) in lab.modules() {
-        let site = Site { backend: Some(backend.address()), ..Site::new(Some(module), WORKERS) };
+        let site = BenchmarkSite { backend: Some(backend.address()), ..BenchmarkSite::new(Some(module), WORKERS) };
         let server = with_equal_answers(host, site)?.start(host)?;
         let upload = prepare(&server)?;
         subjects.push((subject, server, upload, Vec::new()));
@@ -76,7 +75,7 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
 }
 
 /// Does `work` while uploads and downloads run.
-fn while_busy<R>(server: &Server, work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
+fn while_busy<R>(server: &BenchmarkHost, work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let transfers: Vec<_> = (0..TRANSFERS)
@@ -91,30 +90,29 @@ fn while_busy<R>(server: &Server, work: impl FnOnce() -> Result<R, String>) -> R
     })
 }
 
-fn upload(server: &Server, is_over: &AtomicBool) -> Result<(), String> {
-    let mut connection = Connection::open(server.address)?;
-    connection.send(&post_head("/stream/busy?X-Progress-Id=busy", ENDLESS))?;
+fn upload(server: &BenchmarkHost, is_over: &AtomicBool) -> Result<(), String> {
+    let mut connection = server.open()?;
+    connection.try_send(head("POST", "/stream/busy?X-Progress-Id=busy", "", Some(ENDLESS)))?;
     let piece = vec![b'u'; PIECE];
     while !is_over.load(Relaxed) {
-        connection.send(&piece)?;
+        connection.try_send(&piece)?;
         thread::sleep(PAUSE);
     }
     Ok(())
 }
 
-fn download(server: &Server, is_over: &AtomicBool) -> Result<(), String> {
+fn download(server: &BenchmarkHost, is_over: &AtomicBool) -> Result<(), String> {
     let mut left = 0;
-    let mut connection = Connection::open(server.address)?;
+    let mut connection = server.open()?;
     while !is_over.load(Relaxed) {
         if left == 0 {
-            connection = Connection::open(server.address)?;
-            connection.send(&get_request("/files/large"))?;
+            connection = server.open()?;
+            connection.try_send(head("GET", "/files/large", "", None))?;
             left = LARGE;
         }
-        match connection.skip(left.min(PIECE as u64))? {
-            0 => return Err(String::from("a download was broken off")),
-            length => left -= length,
-        }
+        let piece = left.min(PIECE as u64);
+        connection.skip(piece)?;
+        left -= piece;
         thread::sleep(PAUSE);
     }
     Ok(())
@@ -122,17 +120,17 @@ fn download(server: &Server, is_over: &AtomicBool) -> Result<(), String> {
 
 /// Asks for a plain answer and for the same from a poll in turn, `times` times on each connection. Returns how long each took,
 /// in microseconds: the plain answers, then the polls.
-fn ask(server: &Server, times: usize) -> Result<[Vec<f64>; 2], String> {
+fn ask(server: &BenchmarkHost, times: usize) -> Result<[Vec<f64>; 2], String> {
     let (kind, id) = KINDS[2];
-    let requests = ["plain", "polls"].map(|path| get_request(&format!("/{kind}/{path}?X-Progress-Id={id}")));
+    let requests = ["plain", "polls"].map(|path| head("GET", &format!("/{kind}/{path}?X-Progress-Id={id}"), "", None));
     let ask_in_turn = || {
-        let mut connection = Connection::open(server.address)?;
+        let mut connection = server.open()?;
         let mut waits = [vec![], vec![]];
         for _ in 0..times {
             for (request, waits) in requests.iter().zip(&mut waits) {
                 let start = Instant::now();
-                connection.send(request)?;
-                connection.answer()?;
+                connection.try_send(request)?;
+                connection.try_answer_to("GET")?;
                 waits.push(start.elapsed().as_secs_f64() * 1e6);
             }
         }

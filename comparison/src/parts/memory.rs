@@ -1,17 +1,15 @@
 //! What entries take of the server's memory.
 
 use super::{Findings, Plan};
+use crate::benchmark_site::{BenchmarkHost, BenchmarkSite};
 use crate::crowd::{Ids, get_each, post_each};
 use crate::figures::{Figure, Subject};
-use crate::http::begin_upload;
 use crate::lab::Lab;
-use crate::server::{Server, Site};
 use crate::statistics::Measured;
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
-use testkit::Host;
+use testkit::{Host, wait};
 
 pub const PLAN: Plan = Plan {
     number: 3,
@@ -45,12 +43,12 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
 fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings: &mut Findings) -> Result<(), String> {
     // Long enough that nothing expires while the table is filled.
     let time_to_live = 5 + (entries / 12_000) as u32;
-    let server = Site { time_to_live, ..Site::new(Some(module), WORKERS) }.start(host)?;
-    post_each(server.address, "/track/plain", Ids::Counted, 0..WARMING)?;
-    let before = server.process.memory();
+    let server = BenchmarkSite { time_to_live, ..BenchmarkSite::new(Some(module), WORKERS) }.start(host)?;
+    post_each(server.address(), "/track/plain", Ids::Counted, 0..WARMING)?;
+    let before = server.process().memory();
     let start = Instant::now();
-    post_each(server.address, "/track/track", Ids::Counted, 0..entries)?;
-    let (filled, full) = (start.elapsed(), server.process.memory());
+    post_each(server.address(), "/track/track", Ids::Counted, 0..entries)?;
+    let (filled, full) = (start.elapsed(), server.process().memory());
     for number in [0, entries / 2, entries - 1] {
         let report = server.poll(&Ids::Counted.id(number))?;
         if !report.contains("\"done\"") {
@@ -61,9 +59,14 @@ fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings
     let figure = Figure::new(subject, "finished entry", Measured::once(per_entry), "bytes");
     findings.figures.push(figure.with(entries as usize, "entries").at_most(PER_FINISHED));
     // What is over is removed by the requests that come then, at least one entry by one request.
-    sleep(Duration::from_secs(u64::from(time_to_live) + 1));
-    post_each(server.address, "/track/plain", Ids::Counted, 0..WARMING + entries)?;
-    let after = server.process.memory();
+    let mut client = server.open()?;
+    let last = format!("/unknown/polls?X-Progress-Id={}", Ids::Counted.id(entries - 1));
+    wait::within(Duration::from_secs(time_to_live.into()) + wait::deadline(), "the last entry is over", || {
+        let report = client.exchange("GET", &last, b"")?.text();
+        if report.contains("\"unknown\"") { Ok(()) } else { Err(report) }
+    })?;
+    post_each(server.address(), "/track/plain", Ids::Counted, 0..WARMING + entries)?;
+    let after = server.process().memory();
     let back = (full as f64 - after as f64) / (full as f64 - before as f64) * 100.0;
     let figure = Figure::new(subject, "given back after the time to live", Measured::once(back), "%");
     findings.figures.push(figure.with(entries as usize, "entries"));
@@ -72,10 +75,10 @@ fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings
 
 fn running(host: &Host, subject: Subject, module: &Path, uploads: u64, findings: &mut Findings) -> Result<(), String> {
     let [plain, tracked] = ["plain", "track"].map(|path| {
-        let server = Site::new(Some(module), WORKERS).start(host)?;
-        let before = server.process.memory();
+        let server = BenchmarkSite::new(Some(module), WORKERS).start(host)?;
+        let before = server.process().memory();
         with_uploads(&server, path, uploads, |server| {
-            Ok((server.process.memory() as f64 - before as f64) / uploads as f64)
+            Ok((server.process().memory() as f64 - before as f64) / uploads as f64)
         })
     });
     let (plain, tracked) = (plain?, tracked?);
@@ -99,25 +102,25 @@ pub fn at_once(uploads: u64, findings: &mut Findings) -> u64 {
 
 /// Does `work` while so many uploads run, of which a fifth has arrived.
 pub fn with_uploads<R>(
-    server: &Server,
+    server: &BenchmarkHost,
     path: &str,
     uploads: u64,
-    work: impl FnOnce(&Server) -> Result<R, String>,
+    work: impl FnOnce(&BenchmarkHost) -> Result<R, String>,
 ) -> Result<R, String> {
     let target = |number| format!("/store/{path}?X-Progress-Id={}", Ids::Counted.id(number));
-    let begin = |number| begin_upload(server.address, &target(number), 5000, 1000);
+    let begin = |number| server.begin_upload(&target(number));
     let open = (0..uploads).map(begin).collect::<Result<Vec<_>, _>>()?;
     if path == "track" {
         for number in [0, uploads / 2, uploads - 1] {
             let id = Ids::Counted.id(number);
-            testkit::wait::within(testkit::wait::deadline(), "an upload runs", || {
+            wait::within(wait::deadline(), "an upload runs", || {
                 let report = server.poll(&id)?;
                 if report.contains("\"received\": 1000") { Ok(()) } else { Err(report) }
             })?;
         }
     }
     // The server has read them all when it answers as many requests that came later.
-    get_each(server.address, "/track/plain", Ids::Counted, 0..1000)?;
+    get_each(server.address(), "/track/plain", Ids::Counted, 0..1000)?;
     let result = work(server)?;
     drop(open);
     Ok(result)

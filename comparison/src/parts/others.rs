@@ -4,26 +4,24 @@ use super::polls::ratio_of;
 use super::{Findings, Plan};
 use crate::crowd::{Ids, count_refused};
 use crate::figures::{Figure, Subject};
-use crate::http::{self, begin_upload};
-use crate::lab::{Lab, need};
-use crate::process::Process;
+use crate::lab::Lab;
 use crate::statistics::Measured;
 use crate::wrk::Load;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-use testkit::{Backend, ReservedPort};
+use testkit::{Backend, Client, Process, ReservedPort, find_program};
 
 pub const PLAN: Plan = Plan {
     number: 7,
     title: "Other servers' modules, each against its own server",
-    needs: |_| need("wrk").and_then(|()| ALL.iter().find(|other| other.is_there()).map(drop).ok_or(none_is_there())),
+    needs: |_| {
+        find_program("wrk").and_then(|_| ALL.iter().find(|other| other.is_there()).map(drop).ok_or(none_is_there()))
+    },
     run,
 };
 
-const LIMIT: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 16;
 /// Of the upload that runs, in bytes: more than servers read before they count.
 const SIZE: usize = 1_000_000;
@@ -71,7 +69,7 @@ const ALL: [Other; 2] = [
 
 impl Other {
     fn is_there(&self) -> bool {
-        need(self.program).is_ok() && Path::new(self.modules).join(self.module).is_file()
+        find_program(self.program).is_ok() && Path::new(self.modules).join(self.module).is_file()
     }
 }
 
@@ -170,14 +168,15 @@ fn measure(lab: &Lab, other: &Other, findings: &mut Findings) -> Result<(), Stri
     fs::write(&config, (other.config)(&paths)).map_err(because)?;
     let mut command = Command::new(other.program);
     command.args((other.arguments)(&config));
-    let mut process = Process::start(&mut command, folder.path().join("log"))?;
-    process.wait_until("it answered", LIMIT, |_| http::get(address, "/plain").is_ok())?;
+    let mut process = Process::start(command)?;
+    process.until("it answers", |_| get(address, "/plain"))?;
 
-    let mut upload = begin_upload(address, &poll_of("/upload", RUNNING), SIZE, SIZE / 2)?;
+    let mut upload = Client::open(address)?;
+    upload.try_begin_upload(&poll_of("/upload", RUNNING), SIZE, SIZE / 2)?;
     testkit::wait::within(testkit::wait::deadline(), "the upload runs", || {
         // Apache's module counts a piece when the next one comes.
-        upload.send(b"a")?;
-        let report = http::get(address, &poll_of("/progress", RUNNING))?.body;
+        upload.try_send(b"a")?;
+        let report = get(address, &poll_of("/progress", RUNNING))?;
         if report.contains("uploading") { Ok(()) } else { Err(report) }
     })?;
     let targets = [String::from("/plain"), poll_of("/progress", UNKNOWN), poll_of("/progress", RUNNING)];
@@ -204,7 +203,7 @@ fn measure(lab: &Lab, other: &Other, findings: &mut Findings) -> Result<(), Stri
     findings.figures.push(with(Figure::new(other.subject, "memory that it grew by", Measured::once(grown), "MiB")));
     let (mut known, mut asked) = (0, 0);
     for number in (0..entries).step_by((entries as usize / 1_000).max(1)) {
-        let report = http::get(address, &poll_of("/progress", &Ids::Counted.id(number)))?.body;
+        let report = get(address, &poll_of("/progress", &Ids::Counted.id(number)))?;
         known += u32::from(report.contains("done"));
         asked += 1;
     }
@@ -227,4 +226,9 @@ fn cost(lab: &Lab, process: &Process, address: SocketAddr, target: &str) -> Resu
 
 fn poll_of(path: &str, id: &str) -> String {
     format!("{path}?X-Progress-ID={id}")
+}
+
+/// The body of the answer to a GET request on a connection of its own.
+fn get(address: SocketAddr, target: &str) -> Result<String, String> {
+    Ok(Client::open(address)?.exchange("GET", target, b"")?.text())
 }

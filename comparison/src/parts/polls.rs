@@ -1,18 +1,17 @@
 //! What a poll costs the server, against a plain answer of the same bytes.
 
 use super::{Findings, Plan};
+use crate::benchmark_site::{BenchmarkHost, BenchmarkSite};
 use crate::figures::{Figure, Subject};
-use crate::http;
-use crate::lab::{Lab, need};
-use crate::server::{Server, Site};
+use crate::lab::Lab;
 use crate::statistics::Measured;
 use crate::wrk::Load;
-use testkit::Host;
+use testkit::{Client, Host, HttpResponse, find_program};
 
 pub const PLAN: Plan = Plan {
     number: 1,
     title: "Polls: processor time of the server per request",
-    needs: |lab| lab.host().and_then(|_| need("wrk")),
+    needs: |lab| lab.host().and_then(|_| find_program("wrk").map(drop)),
     run,
 };
 
@@ -34,7 +33,7 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
         // All servers are there at once, and each round asks each of them, so that they share what the machine goes through.
         let mut subjects = Vec::new();
         for (subject, module) in lab.modules() {
-            let site = with_equal_answers(host, Site::new(Some(module), workers))?;
+            let site = with_equal_answers(host, BenchmarkSite::new(Some(module), workers))?;
             let server = site.start(host)?;
             let upload = prepare(&server)?;
             check_equal(&server, matches!(host, Host::StandIn(_)))?;
@@ -43,7 +42,7 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
         for round in 0..lab.length.pick(9, 1, 1) {
             for (_, server, _, rounds) in &mut subjects {
                 for ((kind, id), [plain, polls]) in KINDS.iter().zip(rounds) {
-                    let load = Load { address: server.address, connections: CONNECTIONS, seconds: 1 };
+                    let load = Load { address: server.address(), connections: CONNECTIONS, seconds: 1 };
                     let mut both = [(plain, "plain"), (polls, "polls")];
                     // Whoever comes first would pay for what the machine does slower and slower.
                     if round % 2 == 1 {
@@ -95,7 +94,7 @@ impl Rounds {
     ///
     /// # Errors
     /// Where the load fails.
-    pub fn add(&mut self, server: &Server, load: &Load, target: &str) -> Result<(), String> {
+    pub fn add(&mut self, server: &BenchmarkHost, load: &Load, target: &str) -> Result<(), String> {
         let (seconds, counted) = server.time(|| load.get(target));
         let counted = counted?;
         self.processor.push(seconds * 1e6 / counted.requests as f64);
@@ -105,26 +104,26 @@ impl Rounds {
 }
 
 /// The site with plain answers of the bytes that polls get, which a server is asked for.
-pub fn with_equal_answers<'a>(host: &Host, site: Site<'a>) -> Result<Site<'a>, String> {
+pub fn with_equal_answers<'a>(host: &Host, site: BenchmarkSite<'a>) -> Result<BenchmarkSite<'a>, String> {
     let server = site.start(host)?;
     let _upload = prepare(&server)?;
-    let answer = |(kind, id)| Ok((kind, http::get(server.address, &format!("/unknown/polls?X-Progress-Id={id}"))?));
+    let answer = |(kind, id)| Ok((kind, server.get(&format!("/unknown/polls?X-Progress-Id={id}"))?));
     let plain = KINDS.into_iter().map(answer).collect::<Result<_, String>>()?;
-    Ok(Site { plain, ..site })
+    Ok(BenchmarkSite { plain, ..site })
 }
 
 /// Makes the requests that are to be polled; the one that runs does so as long as what is returned.
-pub fn prepare(server: &Server) -> Result<http::Connection, String> {
+pub fn prepare(server: &BenchmarkHost) -> Result<Client, String> {
     let [_, (_, finished), (_, running)] = KINDS;
-    http::post(server.address, &format!("/track/track?X-Progress-Id={finished}"), b"hi")?;
-    let upload = http::begin_upload(server.address, &format!("/store/track?X-Progress-Id={running}"), 5000, 1000)?;
+    server.open()?.exchange("POST", &format!("/track/track?X-Progress-Id={finished}"), b"hi")?;
+    let upload = server.begin_upload(&format!("/store/track?X-Progress-Id={running}"))?;
     for (id, expected) in [(finished, "\"done\""), (running, "\"received\": 1000")] {
         wait_for(server, id, expected)?;
     }
     Ok(upload)
 }
 
-fn wait_for(server: &Server, id: &str, expected: &str) -> Result<(), String> {
+fn wait_for(server: &BenchmarkHost, id: &str, expected: &str) -> Result<(), String> {
     let probe = || {
         let report = server.poll(id)?;
         if report.contains(expected) { Ok(()) } else { Err(format!("{id} is {report}")) }
@@ -133,15 +132,24 @@ fn wait_for(server: &Server, id: &str, expected: &str) -> Result<(), String> {
 }
 
 /// A poll costs what a plain answer costs only if both are the same.
-fn check_equal(server: &Server, is_on_stand_in: bool) -> Result<(), String> {
+fn check_equal(server: &BenchmarkHost, is_on_stand_in: bool) -> Result<(), String> {
     for (kind, id) in KINDS {
-        let [plain, polls] =
-            ["plain", "polls"].map(|path| http::get(server.address, &format!("/{kind}/{path}?X-Progress-Id={id}")));
+        let [plain, polls] = ["plain", "polls"].map(|path| server.get(&format!("/{kind}/{path}?X-Progress-Id={id}")));
         let (plain, polls) = (plain?, polls?);
-        let is_equal = if is_on_stand_in { plain.body == polls.body } else { plain == polls };
+        let is_equal = plain.body == polls.body && (is_on_stand_in || is_equal_in_head(&plain, &polls));
         if !is_equal {
             return Err(format!("the answers differ: {plain:?} and {polls:?}"));
         }
     }
     Ok(())
+}
+
+/// The order of headers means nothing.
+fn is_equal_in_head(one: &HttpResponse, other: &HttpResponse) -> bool {
+    let head = |response: &HttpResponse| {
+        let mut headers = response.headers.clone();
+        headers.sort();
+        (response.version, response.status, response.size, headers)
+    };
+    head(one) == head(other)
 }

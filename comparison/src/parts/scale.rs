@@ -2,16 +2,15 @@
 
 use super::memory::{at_once, with_uploads};
 use super::{Findings, Plan};
+use crate::benchmark_site::{BenchmarkHost, BenchmarkSite};
 use crate::crowd::{Ids, post_each};
 use crate::figures::{Figure, Subject};
-use crate::http::{Connection, get_request};
-use crate::lab::{Lab, need};
-use crate::server::{Server, Site};
+use crate::lab::Lab;
 use crate::statistics::{Measured, percentile};
 use crate::wrk::Load;
 use std::path::Path;
 use std::time::Instant;
-use testkit::Host;
+use testkit::{Host, find_program};
 
 pub const PLAN: Plan = Plan {
     number: 4,
@@ -33,8 +32,8 @@ const LONG: u32 = 3600;
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let host = lab.host()?;
-    match need("wrk") {
-        Ok(()) => grow(lab, host, findings)?,
+    match find_program("wrk") {
+        Ok(_) => grow(lab, host, findings)?,
         Err(missing) => findings.notes.push(format!("growth left out: {missing}")),
     }
     for (subject, module) in lab.modules() {
@@ -53,18 +52,19 @@ fn grow(lab: &Lab, host: &Host, findings: &mut Findings) -> Result<(), String> {
     let mut servers = Vec::new();
     for (subject, module) in lab.modules() {
         for &entries in sizes {
-            let server = Site { time_to_live: LONG, ..Site::new(Some(module), WORKERS) }.start(host)?;
-            post_each(server.address, "/track/track", Ids::Counted, 0..entries)?;
+            let server =
+                BenchmarkSite { time_to_live: LONG, ..BenchmarkSite::new(Some(module), WORKERS) }.start(host)?;
+            post_each(server.address(), "/track/track", Ids::Counted, 0..entries)?;
             servers.push((subject, entries, server, [vec![], vec![]]));
         }
     }
     let seconds = lab.length.pick(2, 1, 1);
     for _ in 0..lab.length.pick(5, 1, 1) {
         for (_, entries, server, costs) in &mut servers {
-            let load = Load { address: server.address, connections: CONNECTIONS, seconds };
+            let load = Load { address: server.address(), connections: CONNECTIONS, seconds };
             // An id that is used again takes the place of its finished request, so that the table keeps its size.
             for ((method, target), costs) in [("GET", "/unknown/polls"), ("POST", "/track/track")].iter().zip(costs) {
-                let script = server.file("script.lua");
+                let script = server.path("script.lua");
                 let (spent, counted) = server.time(|| load.with_ids(method, target, 0..*entries, &script));
                 costs.push(spent * 1e6 / counted?.requests as f64);
             }
@@ -91,8 +91,9 @@ fn crafted(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &m
     let mut costs = [vec![], vec![]];
     for _ in 0..lab.length.pick(3, 1, 1) {
         for (ids, costs) in [Ids::Crafted, Ids::Random].into_iter().zip(&mut costs) {
-            let server = Site { time_to_live: LONG, ..Site::new(Some(module), WORKERS) }.start(host)?;
-            let (spent, done) = server.time(|| post_each(server.address, "/track/track", ids, 0..entries));
+            let server =
+                BenchmarkSite { time_to_live: LONG, ..BenchmarkSite::new(Some(module), WORKERS) }.start(host)?;
+            let (spent, done) = server.time(|| post_each(server.address(), "/track/track", ids, 0..entries));
             done?;
             costs.push(spent * 1e6 / entries as f64);
         }
@@ -108,7 +109,7 @@ fn crafted(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &m
 /// Many uploads at once, each of them polled, and each answer compared with what was sent.
 fn crowd(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &mut Findings) -> Result<(), String> {
     let uploads = at_once(lab.length.pick(10_000, 1_000, 50), findings);
-    let server = Site { time_to_live: LONG, ..Site::new(Some(module), WORKERS) }.start(host)?;
+    let server = BenchmarkSite { time_to_live: LONG, ..BenchmarkSite::new(Some(module), WORKERS) }.start(host)?;
     let (spent, mut waits) = with_uploads(&server, "track", uploads, |server| {
         let (spent, waits) = server.time(|| poll_each(server, uploads));
         Ok((spent, waits?))
@@ -125,18 +126,17 @@ fn crowd(lab: &Lab, host: &Host, subject: Subject, module: &Path, findings: &mut
 }
 
 /// Polls each upload; returns how long each poll took, in microseconds.
-fn poll_each(server: &Server, uploads: u64) -> Result<Vec<f64>, String> {
+fn poll_each(server: &BenchmarkHost, uploads: u64) -> Result<Vec<f64>, String> {
     let poll_some = |first: u64| {
-        let mut connection = Connection::open(server.address)?;
+        let mut connection = server.open()?;
         let mut waits = Vec::new();
         for number in (first..uploads).step_by(CONNECTIONS) {
             let id = Ids::Counted.id(number);
             let start = Instant::now();
-            connection.send(&get_request(&format!("/unknown/polls?X-Progress-Id={id}")))?;
-            let answer = connection.answer()?;
+            let answer = connection.exchange("GET", &format!("/unknown/polls?X-Progress-Id={id}"), b"")?;
             waits.push(start.elapsed().as_secs_f64() * 1e6);
-            if !answer.body.contains("\"received\": 1000,") {
-                return Err(format!("upload {number} has sent 1000 bytes and is {}", answer.body));
+            if !answer.text().contains("\"received\": 1000,") {
+                return Err(format!("upload {number} has sent 1000 bytes and is {}", answer.text()));
             }
         }
         Ok::<_, String>(waits)
