@@ -7,19 +7,7 @@ use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
 use standin::server::StandInServer;
-use std::path::PathBuf;
-
-/// The module under test.
-pub fn module() -> Result<PathBuf, String> {
-    const NAME: &str = "libmod_progress.so";
-    if let Some(file) = std::env::var_os("MODULE").map(PathBuf::from) {
-        return if file.is_file() { Ok(file) } else { Err(format!("MODULE is {}, which is no file", file.display())) };
-    }
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join(NAME));
-    let found = beside.into_iter().find(|file| file.is_file());
-    found.ok_or_else(|| format!("there is no {NAME} near {}", program.display()))
-}
+use testkit::module;
 
 /// A loaded module that is prepared for requests.
 pub struct Bench<'m> {

@@ -11,13 +11,11 @@ use standin::module::Module;
 use standin::request::{Close, Request};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use testkit::wait;
 
 const CLIENTS: usize = 16;
 const BODY: i64 = 1_000_000;
-
-/// One of them has to see each request run before it ends; this is how long it may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
     // Pages are slow to come and go.
@@ -107,7 +105,8 @@ fn requests(bench: &Bench<'_>, count: u64, stage: &Stage) {
         request.enter(sys::LI_HTTP_METHOD_POST, Some(&query(&id(number))), BODY);
         request.perform(&bench.track);
         stage.current.store(number, SeqCst);
-        let deadline = Instant::now() + PATIENCE;
+        // One of the clients has to see each request run before it ends.
+        let deadline = Instant::now() + wait::deadline();
         while stage.seen.load(SeqCst) != number {
             assert!(Instant::now() < deadline, "nobody has seen request {number} run");
             if request.received.get() < BODY / 2 {

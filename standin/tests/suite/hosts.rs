@@ -1,6 +1,6 @@
 //! Servers that are not as the module's declarations say.
 
-use crate::bench::{self, Bench, bench, query};
+use crate::bench::{Bench, bench, query};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
@@ -11,6 +11,7 @@ use standin::request::{Close, Request};
 use standin::server::{Layout, StandInServer};
 use std::ptr;
 use std::sync::Arc;
+use testkit::module;
 
 /// Its name, what makes the server another one, and what the module says of it.
 type Case = (&'static str, fn(Layout<'_>), &'static str);
@@ -68,7 +69,7 @@ fn spoil(server: &StandInServer, change: fn(Layout<'_>)) {
 }
 
 fn expect_refusal(server: &StandInServer, reason: &str) {
-    assert!(Module::load(server, &bench::module().unwrap()).is_err(), "it is loaded");
+    assert!(Module::load(server, &module().unwrap()).is_err(), "it is loaded");
     assert!(server.plugin().is_null(), "its plugin is left");
     expect_line(server, "mod_progress cannot be used with this server: ", reason);
 }
@@ -103,12 +104,12 @@ fn refuses_a_server_that_takes_no_plugins() {
 fn refuses_without_a_server() {
     let server = server();
     spoil(&server, |it| it.modules.main = ptr::null_mut());
-    assert!(Module::load(&server, &bench::module().unwrap()).is_err(), "it is loaded");
+    assert!(Module::load(&server, &module().unwrap()).is_err(), "it is loaded");
 }
 
 fn inactive(change: fn(Layout<'_>), reason: &str) {
     let server = server();
-    let module = Module::load(&server, &bench::module().unwrap()).expect("nothing is wrong yet");
+    let module = Module::load(&server, &module().unwrap()).expect("nothing is wrong yet");
     let [track, show] = ["progress.track", "progress.show"].map(|name| server.action(name, None).unwrap());
     spoil(&server, change);
     module.handle_prepare();

@@ -1,13 +1,13 @@
 //! What clients of the program get.
 
-use crate::running::{Running, description, rule};
+use crate::running::{exchange, site, start, stop_cleanly};
 use crate::trial;
 use libtest_mimic::Trial;
-use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
+use testkit::{ReservedPort, Rule};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -20,21 +20,16 @@ pub fn trials() -> Vec<Trial> {
 fn answers(memory: &str) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "0123456789").unwrap();
-    let running = Running::start(
-        &description(
-            memory,
-            vec![
-                rule("/x", &json!([["respond", 200, "x"]])),
-                rule("/empty", &json!([["respond", 204]])),
-                rule("/wrong", &json!([["respond", 7]])),
-                rule("/sink", &json!([["sink"]])),
-                rule("/file", &json!([["docroot", folder.path()]])),
-                rule("/gone", &json!([["docroot", folder.path()]])),
-                rule("/first", &json!([["docroot", folder.path()], ["respond", 201, "y"], ["respond", 202]])),
-            ],
-        ),
-        &[],
-    );
+    let files = folder.path().to_str().unwrap();
+    let site = site(memory)
+        .rule(Rule::prefix("/x").respond(200, "x"))
+        .rule(Rule::prefix("/empty").set("respond", 204))
+        .rule(Rule::prefix("/wrong").set("respond", 7))
+        .rule(Rule::prefix("/sink").set("sink", ()))
+        .rule(Rule::prefix("/file").set("docroot", files))
+        .rule(Rule::prefix("/gone").set("docroot", files))
+        .rule(Rule::prefix("/first").set("docroot", files).respond(201, "y").set("respond", 202));
+    let running = start(&site);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let post = |headers: &str, body: &str| {
         format!("POST /sink HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n\r\n{body}")
@@ -85,9 +80,9 @@ fn answers(memory: &str) {
         ),
     ];
     for (request, expected) in cases {
-        assert_eq!(running.exchange(&request), expected, "{request}");
+        assert_eq!(exchange(&running, &request), expected, "{request}");
     }
-    running.stop_cleanly();
+    stop_cleanly(running);
 }
 
 /// A backend for one request: reads until it has read `until`, then answers.
@@ -181,15 +176,13 @@ fn passes_requests_on() {
     ];
     for (request, until, forwarded, answer, expected) in cases {
         let (address, thread) = backend(until, answer);
-        let running =
-            Running::start(&description("guarded", vec![rule("/p", &json!([["proxy", address.to_string()]]))]), &[]);
-        assert_eq!(running.exchange(request), expected, "{request} {answer:?}");
+        let running = start(&site("guarded").rule(Rule::prefix("/p").proxy(address)));
+        assert_eq!(exchange(&running, request), expected, "{request} {answer:?}");
         assert_eq!(thread.join().unwrap(), forwarded, "{request}");
-        running.stop_cleanly();
+        stop_cleanly(running);
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let running =
-        Running::start(&description("guarded", vec![rule("/p", &json!([["proxy", nobody.to_string()]]))]), &[]);
-    assert!(running.exchange(GET).starts_with("HTTP/1.1 503 "));
-    running.stop_cleanly();
+    let nobody = ReservedPort::new().unwrap();
+    let running = start(&site("guarded").rule(Rule::prefix("/p").proxy(nobody.address())));
+    assert!(exchange(&running, GET).starts_with("HTTP/1.1 503 "));
+    stop_cleanly(running);
 }

@@ -16,7 +16,8 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use testkit::wait;
 
 /// The page whose faults are ours; 0 where there is none.
 static PAGE: AtomicUsize = AtomicUsize::new(0);
@@ -28,9 +29,6 @@ static FORMER_HANDLER: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// How long a close that has to wait is watched.
 const WATCHED: Duration = Duration::from_millis(300);
-
-/// How long anything else may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("late_read::a_request_ends_after_whoever_reads_it", a_request_ends_after_whoever_reads_it)]
@@ -53,20 +51,23 @@ fn a_request_ends_after_whoever_reads_it() {
                 let mut client = Request::new(bench.module, 1);
                 ask(&mut client, &bench.show, b"a")
             });
-            wait_until(PATIENCE, "the reader reads", || IS_READING.load(SeqCst) || reader.is_finished());
+            wait::until("the reader reads", || {
+                if IS_READING.load(SeqCst) || reader.is_finished() { Ok(()) } else { Err("it has not come to it") }
+            });
             assert!(IS_READING.load(SeqCst), "the counter was not read");
             let watcher = scope.spawn(|| {
-                let deadline = Instant::now() + WATCHED;
-                while !is_closed.load(SeqCst) && Instant::now() < deadline {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                let closed_early = is_closed.load(SeqCst);
+                let closed_early = wait::within(WATCHED, "the request is closed", || {
+                    if is_closed.load(SeqCst) { Ok(()) } else { Err("it is not") }
+                });
                 MAY_GO_ON.store(true, SeqCst);
                 closed_early
             });
             request.close(Close::Ended);
             is_closed.store(true, SeqCst);
-            assert!(!watcher.join().unwrap(), "it was closed, and its memory released, in the middle of a read");
+            assert!(
+                watcher.join().unwrap().is_err(),
+                "it was closed, and its memory released, in the middle of a read"
+            );
             let report = reader.join().unwrap();
             let running = r#"{"state": "running", "received": 5, "sent": 0, "request_size": 1000, "response_size": 0}"#;
             assert_eq!(report.as_deref(), Some(running));
@@ -85,14 +86,6 @@ fn page_of_received(request: &Request<'_>) -> *mut c_void {
 fn protect(page: *mut c_void, flags: MprotectFlags) {
     // SAFETY: it is a page of one guarded object; who uses it meanwhile is stopped by the handler.
     unsafe { mprotect(page, page_size(), flags) }.expect("the page is there");
-}
-
-fn wait_until(patience: Duration, what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + patience;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn thread_id() -> i32 {

@@ -1,15 +1,15 @@
 //! The program: how it starts and stops, and whom it serves meanwhile.
 
-use crate::running::{PROGRAM, Running, description, rule, written};
-use crate::trial;
+use crate::running::{PROGRAM, site, start, stop_cleanly};
+use crate::{trial, trial_with};
 use libtest_mimic::Trial;
 use serde_json::{Value as Json, json};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
+use testkit::suite::Need;
+use testkit::{Client, Report, Rule, RunningHost, State, module, output, wait};
 
 const VALGRIND: [&str; 6] = [
     "valgrind",
@@ -21,10 +21,6 @@ const VALGRIND: [&str; 6] = [
 ];
 
 pub fn trials() -> Vec<Trial> {
-    let has_valgrind = Command::new(VALGRIND[0]).arg("--version").output().is_ok();
-    if !has_valgrind {
-        println!("skipped: program::under_valgrind: there is no valgrind");
-    }
     vec![
         trial("program::says_how_it_is_used", says_how_it_is_used),
         trial("program::tests_a_description", tests_a_description),
@@ -32,17 +28,28 @@ pub fn trials() -> Vec<Trial> {
         trial("program::a_slow_sink_holds_nobody_up", a_slow_sink_holds_nobody_up),
         trial("program::notices_a_client_that_goes_away_from_a_slow_sink", notices_a_client_that_goes_away),
         trial("program::stops_in_the_middle_of_everything", || stops_in_the_middle("guarded", &[])),
-        trial("program::under_valgrind", || stops_in_the_middle("freed", &VALGRIND)).with_ignored_flag(!has_valgrind),
+        trial_with(&[Need::Program(VALGRIND[0])], "program::under_valgrind", || {
+            stops_in_the_middle("freed", &VALGRIND)
+        }),
     ]
 }
 
 fn run(arguments: &[&OsStr]) -> Output {
-    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments);
+    output(command).unwrap()
+}
+
+/// A description with these rules.
+fn description(rules: &Json) -> Json {
+    json!({"module": module().unwrap(), "workers": 2, "memory": "poisoned", "rules": rules})
 }
 
 fn test(description: &Json) -> (Option<i32>, String) {
-    let folder = written(description);
-    let output = run(&["-t".as_ref(), folder.path().join("description").as_ref()]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("description");
+    fs::write(&file, description.to_string()).unwrap();
+    let output = run(&["-t".as_ref(), file.as_ref()]);
     assert!(output.stdout.is_empty());
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -56,7 +63,10 @@ fn says_how_it_is_used() {
 }
 
 fn tests_a_description() {
-    let mut good = description("poisoned", vec![json!({"actions": [["progress.methods", "GET"], ["respond"]]})]);
+    let mut good = description(&json!([
+        {"path": "/progress", "actions": [["progress.show"], ["respond", 404, "no id\n"]]},
+        {"actions": [["progress.methods", "GET"], ["respond"]]},
+    ]));
     assert_eq!(test(&good), (Some(0), String::new()));
     good["setup"] = json!([["progress.ttl", 5], ["progress.debug", true]]);
     assert_eq!(test(&good), (Some(0), String::new()));
@@ -64,7 +74,7 @@ fn tests_a_description() {
 
 fn refuses_bad_descriptions() {
     let bad = |name: &str, value: Json| {
-        let mut description = description("poisoned", Vec::new());
+        let mut description = description(&json!([]));
         description[name] = value;
         description
     };
@@ -90,87 +100,84 @@ fn refuses_bad_descriptions() {
 
 const SLOW: u64 = 20_000;
 
+/// What is said of an upload that its client broke off.
+const BROKEN_OFF: &str = r#"{"state": "error", "status": 0}"#;
+
 /// A site with a sink that takes so many bytes a second, on one worker.
-fn slow_sink() -> Running {
-    let actions = json!([["progress.track"], ["sink", {"bytes_per_second": SLOW}]]);
-    let mut description = description("guarded", vec![rule("/slow", &actions)]);
-    description["workers"] = json!(1);
-    Running::start(&description, &[])
+fn slow_sink() -> RunningHost {
+    start(
+        &site("guarded").workers(1).rule(Rule::prefix("/slow").track().set("sink", json!({"bytes_per_second": SLOW}))),
+    )
 }
 
-fn upload(running: &Running, id: &str, length: usize, sent: usize) -> TcpStream {
-    let mut socket = running.connect();
-    let head = format!("POST /slow?X-Progress-Id={id} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
-    socket.write_all(&[head.as_bytes(), &vec![b'x'; sent]].concat()).unwrap();
-    socket
+fn upload(running: &RunningHost, id: &str, length: usize, sent: usize) -> Client {
+    let mut client = running.connect();
+    client.begin_upload(&format!("/slow?X-Progress-Id={id}"), length, sent);
+    client
+}
+
+fn has_received(report: &Report) -> bool {
+    report.received > Some(0)
 }
 
 fn a_slow_sink_holds_nobody_up() {
     let running = slow_sink();
     let start = Instant::now();
-    let mut socket = upload(&running, "a", 100_000, 100_000);
-    let mut polls = 0;
-    let mut last = 0;
-    let report = running.wait_for("a", |report| {
+    let mut client = upload(&running, "a", 100_000, 100_000);
+    let (mut polls, mut last) = (0, 0);
+    let report = wait::until("the upload is done", || {
+        let report = running.report("a");
         polls += 1;
-        let received = report["received"].as_u64().unwrap();
-        assert!(received >= last, "{report}");
+        let received = report.received.unwrap();
+        assert!(received >= last, "{report:?}");
         last = received;
-        report["state"] == "done"
+        if report.state == State::Done { Ok(report) } else { Err(format!("{report:?}")) }
     });
-    assert_eq!(report["received"], 100_000);
+    assert_eq!(report.received, Some(100_000));
     // What comes with the header is not held back.
     assert!(start.elapsed() >= Duration::from_millis(1000), "it was not slow");
     assert!(polls > 5, "{polls} polls while it was slow");
-    let mut line = [0; 15];
-    socket.read_exact(&mut line).unwrap();
-    assert_eq!(&line, b"HTTP/1.1 200 OK");
-    drop(socket);
-    running.stop_cleanly();
+    assert_eq!(client.read(15), b"HTTP/1.1 200 OK");
+    drop(client);
+    stop_cleanly(running);
 }
 
 fn notices_a_client_that_goes_away() {
     let running = slow_sink();
-    let socket = upload(&running, "a", 10_000_000, 100_000);
-    running.wait_for("a", |report| report["state"] == "running" && report["received"].as_u64() > Some(0));
+    let client = upload(&running, "a", 10_000_000, 100_000);
+    running.report_when("a", |report| report.is_running() && has_received(report));
     let gone = Instant::now();
-    drop(socket);
-    let report = running.wait_for("a", |report| report["state"] != "running");
-    assert_eq!(report, json!({"state": "error", "status": 0}));
+    drop(client);
+    running.report_at_end("a");
+    assert_eq!(running.progress("a"), BROKEN_OFF);
     let at_that_rate = Duration::from_secs(100_000 / SLOW);
     assert!(gone.elapsed() < at_that_rate, "only when it had taken what was sent");
-    running.stop_cleanly();
+    stop_cleanly(running);
 }
 
 fn stops_in_the_middle(memory: &str, wrapper: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::File::create(folder.path().join("get")).unwrap().set_len(50_000_000).unwrap();
-    let track = json!(["progress.track"]);
-    let description = description(
-        memory,
-        vec![
-            rule("/x", &json!([track, ["respond", 200, "x"]])),
-            rule("/slow", &json!([track, ["sink", {"bytes_per_second": 1000}]])),
-            rule("/get", &json!([["progress.methods", ["GET"]], track, ["docroot", folder.path()]])),
-        ],
-    );
-    let running = Running::start(&description, wrapper);
-    let post = "POST /x?X-Progress-Id=whole HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+    let site = site(memory)
+        .wrap(wrapper)
+        .file("get", 50_000_000)
+        .rule(Rule::prefix("/x").track().respond(200, "x"))
+        .rule(Rule::prefix("/slow").track().set("sink", json!({"bytes_per_second": 1000})))
+        .rule(Rule::prefix("/get").set("progress.methods", json!(["GET"])).track().files());
+    let running = start(&site);
     let mut idle = running.connect();
-    idle.write_all(post.as_bytes()).unwrap();
-    running.wait_for("whole", |report| report["state"] == "done");
+    idle.request("POST", "/x?X-Progress-Id=whole", "", b"hi");
+    running.report_when("whole", |report| report.state == State::Done);
     let uploads: Vec<_> = (0..4).map(|number| upload(&running, &format!("up{number}"), 100_000, 5_000)).collect();
     let mut download = running.connect();
-    download.write_all(b"GET /get?X-Progress-Id=down HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    running.wait_for("down", |report| report["sent"].as_u64() > Some(0));
-    let mut broken_off = upload(&running, "off", 100_000, 5_000);
-    running.wait_for("off", |report| report["received"].as_u64() > Some(0));
-    broken_off.flush().unwrap();
+    download.request("GET", "/get?X-Progress-Id=down", "", b"");
+    running.report_when("down", |report| report.sent > Some(0));
+    let broken_off = upload(&running, "off", 100_000, 5_000);
+    running.report_when("off", has_received);
     drop(broken_off);
-    running.wait_for("off", |report| *report == json!({"state": "error", "status": 0}));
+    running.report_at_end("off");
+    assert_eq!(running.progress("off"), BROKEN_OFF);
     for number in 0..4 {
-        running.wait_for(&format!("up{number}"), |report| report["received"].as_u64() > Some(0));
+        running.report_when(&format!("up{number}"), has_received);
     }
-    running.stop_cleanly();
+    stop_cleanly(running);
     drop((idle, uploads, download));
 }

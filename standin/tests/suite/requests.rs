@@ -10,11 +10,8 @@ use standin::memory::Memory;
 use standin::request::{Close, Request};
 use standin::value::{Data, Text};
 use std::ptr;
-use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use testkit::wait;
 
 type Test = fn(&Bench<'_>);
 
@@ -310,11 +307,10 @@ fn forgotten_after_their_time_to_live(bench: &Bench<'_>) {
     request.set_status(200);
     let start = Instant::now();
     request.close(Close::KeptAlive);
-    let deadline = start + PATIENCE;
-    while state(&bench.report(b"a")) == "done" {
-        assert!(Instant::now() < deadline, "it stays known");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait::until("it is no longer known", || match bench.report(b"a") {
+        report if state(&report) == "done" => Err(report),
+        _ => Ok(()),
+    });
     assert_eq!(bench.report(b"a"), r#"{"state": "unknown"}"#);
     // The module's clock is a few milliseconds coarse.
     assert!(start.elapsed() > Duration::from_millis(900), "it was forgotten after {:?}", start.elapsed());
