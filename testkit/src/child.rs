@@ -119,9 +119,10 @@ mod tests {
         let mut sleep = Command::new("sleep");
         sleep.arg("600");
         if std::env::var_os(PARENT).is_some() {
-            let sleeper = OwnedChild::start(sleep).unwrap();
-            thread::park();
-            drop(sleeper);
+            let _sleeper = OwnedChild::start(sleep).unwrap();
+            loop {
+                thread::park();
+            }
         }
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", "child::tests::processes_die_with_a_program_that_is_killed"]).env(PARENT, "1");
