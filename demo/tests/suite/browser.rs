@@ -78,6 +78,8 @@ impl Browser {
             "binary": chromium,
             "args": [
                 "--headless",
+                // It ends when the other end of the pipe is closed, as it is when its driver is killed.
+                "--remote-debugging-pipe",
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-quic",
