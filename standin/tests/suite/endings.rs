@@ -20,9 +20,6 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Letters: `a`borted, `h`eader sent, all data is there (`c`omplete), something `f`eeds the response, a `t`imeout runs.
 type Seen = String;
 
@@ -202,7 +199,7 @@ fn run(bench: &Bench<'_>, backend: Backend<'_>, request: &str, client: Client) {
     sent.set_nonblocking(true).unwrap();
     listener.set_nonblocking(true).unwrap();
     let (mut at_backend, mut read) = (None, Vec::new());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + testkit::wait::deadline();
     while AT_RESET.lock().unwrap().is_empty() {
         assert!(Instant::now() < deadline, "it does not end: {}", String::from_utf8_lossy(&read));
         let fate = connection.turn(PollFlags::empty());

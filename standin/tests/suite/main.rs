@@ -1,7 +1,7 @@
 //! What a real server makes hard, done to the built module on the stand-in.
 //!
-//! Where the module is not built, the tests are counted as ignored, and say so. Each test runs in a process of its own, so that one that ends with a fault
-//! fails alone.
+//! Where the module is not built, the tests are counted as ignored, and say so. Each test runs in a process of its own, so
+//! that one that ends with a fault fails alone.
 
 mod bench;
 mod c_module;
