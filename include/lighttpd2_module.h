@@ -234,13 +234,23 @@ typedef struct liConInfo {
 	} stats;
 } liConInfo;
 
+typedef enum {
+	LI_VRS_CLEAN,
+	LI_VRS_HANDLE_REQUEST_HEADERS,
+	LI_VRS_READ_CONTENT,
+	LI_VRS_HANDLE_RESPONSE_HEADERS,
+	LI_VRS_WRITE_CONTENT,
+	LI_VRS_ERROR
+} liVRequestState;
+
 typedef struct liVRequest {
 	liConInfo *coninfo;
 	liWorker *wrk;
 	liOptionValue *options;
 	liOptionPtrValue **optionptrs; /* NULL for an option without a value */
 	liLogContext log_context;
-	char opaque_state[16];
+	liVRequestState state;
+	char opaque_started[12];
 	GPtrArray *plugin_ctx; /* a slot for each plugin, zeroed for each request */
 	liRequest request;
 	char opaque_physical[24];

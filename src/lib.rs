@@ -1,21 +1,110 @@
 //! mod_progress for lighttpd2: one request asks how far another one is.
 //!
-//! lighttpd2 loads the shared library and calls [`plugin::mod_progress_init`], which registers
+//! lighttpd2 loads the shared library and calls [`mod_progress_init`], which registers what stands in the tables below.
 //!
-//! | name | kind | where |
-//! | --- | --- | --- |
-//! | `progress.ttl` | setup | `plugin::config` |
-//! | `progress.methods`, `progress.debug` | options | `plugin::config` |
-//! | `progress.track` | action | `plugin::track` |
-//! | `progress.show` | action | `plugin::show` |
-//! | `handle_prepare` | callback | `plugin` |
-//! | `handle_close`, `handle_vrclose` | callbacks | `plugin::track` |
+//! | file | what it has |
+//! | --- | --- |
+//! | `track` | `progress.track`: the life of a tracked request |
+//! | `show` | `progress.show`: answers about another request |
+//! | `config` | `progress.ttl`, `progress.entries`, `progress.methods`, `progress.debug`, and why a value is refused |
+//! | `shared` | what all workers share |
+//! | `clock` | the time |
 //!
-//! Three layers, each of which knows only those below it:
-//! - [`plugin`]: the entry points that lighttpd2 calls, and what they do.
-//! - [`lighttpd2`]: safe views of lighttpd2's objects, made from its ABI.
-//! - [`progress`]: ids, numbers, states, formats, and the table of all tracked requests; without lighttpd2.
+//! Below this crate there are two, which do not know each other: [`lighttpd2`] (`src/lighttpd2`), safe views of lighttpd2's
+//! objects and the functions that it calls, and [`progress`] (`src/progress`), ids, numbers, formats and the table of all
+//! tracked requests.
 //!
 //! `docs/design.md` tells how they work together and which facts about lighttpd2 that rests on.
 
-pub mod plugin;
+mod clock;
+mod config;
+mod shared;
+mod show;
+mod track;
+
+use lighttpd2::{Action, Again, Connection, Level, Log, Module, OptionRow, Server, Setup, VRequest, sys};
+use shared::{Plugin, Progress};
+use std::ffi::CStr;
+
+/// Text that tells a file with this module from one with lighttpd2's own, by its name and by what it says.
+#[unsafe(no_mangle)]
+#[used]
+pub static MOD_PROGRESS_IN_RUST: [u8; VERSION.len()] = {
+    let (mut text, mut at) = ([0; VERSION.len()], 0);
+    while at < text.len() {
+        text[at] = VERSION.as_bytes()[at];
+        at += 1;
+    }
+    text
+};
+
+const VERSION: &str = concat!("mod_progress ", env!("CARGO_PKG_VERSION"));
+
+impl Module for Progress {
+    const NAME: &'static CStr = c"mod_progress";
+
+    const SETUPS: &'static [Setup<Self>] = &[
+        Setup { name: c"progress.ttl", set: config::set_time_to_live },
+        Setup { name: c"progress.entries", set: config::set_entries },
+    ];
+
+    const OPTIONS: &'static [OptionRow] = config::OPTIONS;
+
+    const ACTIONS: &'static [Action<Self>] = &[
+        Action { name: c"progress.track", create: track::create },
+        Action { name: c"progress.show", create: show::create },
+    ];
+
+    const INTERVAL: f64 = 1.0;
+
+    fn loaded(&self, server: Server) {
+        server.log(Level::Info, &format!("{VERSION}, written in Rust, takes the place of lighttpd2's own module"));
+    }
+
+    fn prepare(&self, server: Server, is_as_declared: Result<(), lighttpd2::LayoutError>) {
+        if let Err(reason) = is_as_declared.map_err(shared::Inactive::from).and_then(|()| self.make_table()) {
+            server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
+        }
+    }
+
+    fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
+        self.tend(server, worker, workers)
+    }
+
+    fn handle_close(plugin: Plugin<'_>, connection: Connection<'_>) {
+        track::closing(plugin, connection);
+    }
+
+    fn handle_vrclose(plugin: Plugin<'_>, vr: VRequest<'_>) {
+        track::closed(plugin, vr);
+    }
+
+    fn panicked(&self, what: &CStr) -> &'static str {
+        if what == c"progress.show" {
+            return "";
+        }
+        // It may have left counters in the table which nobody would take out in time.
+        self.switch_off();
+        "; mod_progress stays inactive from now on"
+    }
+}
+
+/// Registers the module. Returns FALSE, with a line in the error log, on a host that it was not made for.
+///
+/// # Safety
+/// To be called by lighttpd2 when it loads the module: `mods` is its list of modules, `module` this one's place in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mod_progress_init(mods: *mut sys::liModules, module: *mut sys::liModule) -> sys::gboolean {
+    // SAFETY: lighttpd2 passes what `load` takes.
+    unsafe { lighttpd2::load::<Progress>(mods, module) }
+}
+
+/// Frees what [`mod_progress_init`] registered.
+///
+/// # Safety
+/// To be called by lighttpd2 before it unloads the module, with what it passed to [`mod_progress_init`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mod_progress_free(mods: *mut sys::liModules, module: *mut sys::liModule) -> sys::gboolean {
+    // SAFETY: lighttpd2 passes the same as to `mod_progress_init`.
+    unsafe { lighttpd2::unload(mods, module) }
+}

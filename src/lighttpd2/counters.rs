@@ -4,6 +4,7 @@ use crate::sys;
 use std::ptr::NonNull;
 
 /// Where lighttpd2 counts the bytes of one request.
+#[derive(Clone)]
 pub struct LiveCounters {
     received: NonNull<i64>,
     sent: NonNull<u64>,

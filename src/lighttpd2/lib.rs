@@ -1,37 +1,44 @@
-//! Safe views of lighttpd2's objects.
+//! lighttpd2, as its modules see it: safe views of its objects, and what it calls.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `sys` | lighttpd2's ABI, as bindgen writes it from `include/` and `lighttpd2-glue/` |
+//! | `module` | [`Module`]: what a module has to say of itself; [`load`] and [`unload`] |
+//! | `rows` | its tables: setups, options, actions |
+//! | `trampolines` | the functions that lighttpd2 calls, for any module; `guard` is where a panic in one of them ends |
+//! | `plugin` | a module's plugin, as lighttpd2 keeps it |
+//! | `timer` | a timer for each worker |
+//! | `server`, `connection`, `vrequest`, `value`, `counters`, `log` | lighttpd2's objects |
 //!
 //! A view is made from a pointer by an `unsafe` function, whose contract its methods rest on: what it points at is what
-//! the type says and lives as long as the view, and the calling thread is the one that lighttpd2 lets touch it. Views are
-//! neither `Send` nor `Sync`. What lighttpd2 promises of threads and lifetimes is told in `docs/design.md`.
+//! the type says and lives as long as the view, and the calling thread is the one that lighttpd2 lets touch it. Views of
+//! requests and connections are neither `Send` nor `Sync`. What lighttpd2 promises of threads and lifetimes is told in
+//! `docs/design.md`.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the byte counts of a running request are read as one word: only 64-bit targets have them so");
 
-/// What the signatures of lighttpd2's callbacks are made of.
-pub mod abi {
-    pub use crate::sys::{
-        LI_HANDLER_GO_ON, LI_VALUE_BOOLEAN, LI_VALUE_LIST, gboolean, liAction, liConnection, liHandlerResult, liModule,
-        liModules, liOptionValue, liPlugin, liServer, liVRequest, liValue, liWorker,
-    };
-}
 mod connection;
 mod counters;
+mod guard;
 mod log;
-pub mod plugin;
+mod module;
+mod plugin;
+mod rows;
 mod server;
 pub mod sys;
+mod timer;
+mod trampolines;
 mod value;
 mod vrequest;
 
-pub use connection::Connection;
-pub use counters::LiveCounters;
+pub use connection::{Closing, Connection};
+pub use counters::{Counts, LiveCounters};
 pub use log::{Level, Log};
-pub use plugin::{Plugin, Registration, new_action};
-pub use server::{Modules, Server};
-pub use value::{Value, store_number};
+pub use module::{LayoutError, Module, load, unload};
+pub use plugin::Plugin;
+pub use rows::{Action, BooleanOption, Boxed, BoxedOption, Deed, NumberOption, OptionKind, OptionRow, Refusal, Setup};
+pub use server::Server;
+pub use timer::Again;
+pub use value::{Type, Value};
 pub use vrequest::{Method, Slot, VRequest};
-
-/// glib's `TRUE` or `FALSE`.
-pub fn gboolean(value: bool) -> abi::gboolean {
-    value.into()
-}

@@ -10,6 +10,8 @@ use std::ptr;
 pub enum Level {
     /// Wanted by `progress.debug`.
     Debug,
+    /// Good to know.
+    Info,
     /// Something is odd.
     Warning,
     /// Something was refused or failed.
@@ -36,6 +38,7 @@ pub(super) unsafe fn write(srv: *mut sys::liServer, context: *mut sys::liLogCont
     let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
     let (level, name) = match level {
         Level::Debug => (sys::LI_LOG_LEVEL_DEBUG, "debug"),
+        Level::Info => (sys::LI_LOG_LEVEL_INFO, "info"),
         Level::Warning => (sys::LI_LOG_LEVEL_WARNING, "warning"),
         Level::Error => (sys::LI_LOG_LEVEL_ERROR, "error"),
     };

@@ -1,157 +1,178 @@
-//! The module's own plugin, as lighttpd2 keeps it.
+//! A module's plugin, as lighttpd2 keeps it.
 
-use crate::sys;
-use std::ffi::CStr;
+use super::timer::Timers;
+use super::trampolines as call;
+use super::{Module, OptionKind, OptionRow, sys};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-/// A plugin whose data is a `T`.
-pub struct Plugin<'a, T> {
+/// A plugin of the module `M`.
+pub struct Plugin<'a, M> {
     plugin: NonNull<sys::liPlugin>,
-    data: PhantomData<&'a T>,
+    module: PhantomData<&'a M>,
 }
 
-impl<T> Clone for Plugin<'_, T> {
+impl<M> Clone for Plugin<'_, M> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Plugin<'_, T> {}
+impl<M> Copy for Plugin<'_, M> {}
 
-impl<'a, T> Plugin<'a, T> {
+/// What a plugin's `data` points at: the module, and what lighttpd2 has pointers into.
+pub(super) struct Data<M> {
+    pub module: M,
+    pub timers: Timers,
+    options: Vec<sys::liPluginOption>,
+    pointer_options: Vec<sys::liPluginOptionPtr>,
+    actions: Vec<sys::liPluginAction>,
+    setups: Vec<sys::liPluginSetup>,
+}
+
+// SAFETY: the lists hold names and rows of tables, which are constants; lighttpd2 alone reads them.
+unsafe impl<M: Send> Send for Data<M> {}
+// SAFETY: as above.
+unsafe impl<M: Sync> Sync for Data<M> {}
+
+impl<'a, M> Plugin<'a, M> {
     /// # Safety
-    /// `plugin` is registered, its `data` points at a `T`, and both stay so during `'a`.
-    pub unsafe fn new(plugin: *mut sys::liPlugin) -> Self {
+    /// `plugin` was filled in by [`fill_in`] for this module, and stays registered during `'a`.
+    pub(super) unsafe fn new(plugin: *mut sys::liPlugin) -> Self {
         // SAFETY: the caller promises that it points at something.
-        Self { plugin: unsafe { NonNull::new_unchecked(plugin) }, data: PhantomData }
+        Self { plugin: unsafe { NonNull::new_unchecked(plugin) }, module: PhantomData }
     }
 
-    /// The pointer that lighttpd2 knows it by.
-    pub fn as_ptr(self) -> *mut sys::liPlugin {
-        self.plugin.as_ptr()
-    }
-
-    /// Its data.
-    pub fn data(self) -> &'a T
+    /// The module.
+    pub fn module(self) -> &'a M
     where
-        T: Sync,
+        M: Sync,
     {
-        // SAFETY: `new` was promised a `T`.
-        unsafe { &*(*self.as_ptr()).data.cast::<T>() }
+        &self.data().module
+    }
+
+    pub(super) fn data(self) -> &'a Data<M> {
+        // SAFETY: `new` was promised that `fill_in` has put it there.
+        unsafe { &*(*self.plugin.as_ptr()).data.cast::<Data<M>>() }
     }
 
     /// The place of its slot in `plugin_ctx` of every request.
     pub(super) fn id(self) -> usize {
         // SAFETY: `new` was promised a plugin; lighttpd2 sets the number once, before it calls any callback.
-        unsafe { (*self.as_ptr()).id as usize }
+        unsafe { (*self.plugin.as_ptr()).id as usize }
     }
 
-    /// The place of its option `number` in `options` of every request.
-    pub(super) fn option(self, number: usize) -> usize {
+    /// The place in `options` of every request of its number or boolean option `place`.
+    pub(super) fn option(self, place: usize) -> usize {
+        assert!(place < self.data().options.len(), "an option of another module");
         // SAFETY: as in `id`.
-        unsafe { (*self.as_ptr()).opt_base_index + number }
+        unsafe { (*self.plugin.as_ptr()).opt_base_index + place }
+    }
+
+    /// The place in `optionptrs` of every request of its boxed option `place`.
+    pub(super) fn pointer_option(self, place: usize) -> usize {
+        assert!(place < self.data().pointer_options.len(), "an option of another module");
+        // SAFETY: as in `id`.
+        unsafe { (*self.plugin.as_ptr()).optptr_base_index + place }
     }
 }
 
-/// Makes an action that calls `function`, and `free` when the action is released, both with `param`.
+/// Rows of options that lighttpd2 keeps behind pointers, or those that it does not.
+pub(super) fn option_rows<M: Module>(is_boxed: bool) -> impl Iterator<Item = &'static OptionRow> {
+    M::OPTIONS.iter().filter(move |row| row.kind.is_boxed() == is_boxed)
+}
+
+impl<M: Module> Default for Data<M> {
+    /// A new module with the lists that lighttpd2 reads, each with an entry without a name at the end.
+    fn default() -> Self {
+        let options = option_rows::<M>(false).map(|row| {
+            let (kind, parse): (_, sys::liPluginParseOptionCB) = match &row.kind {
+                OptionKind::Number(kind, _) => (kind.in_abi(), Some(call::parse_number::<M>)),
+                _ => (sys::LI_VALUE_BOOLEAN, None),
+            };
+            option(row.name.as_ptr(), kind, parse)
+        });
+        let pointer_options = option_rows::<M>(true).map(|row| {
+            let kind = match &row.kind {
+                OptionKind::Boxed(kind, _) => kind.in_abi(),
+                _ => sys::LI_VALUE_NONE,
+            };
+            pointer_option(row.name.as_ptr(), kind, Some(call::parse_boxed::<M>), Some(call::free_boxed::<M>))
+        });
+        let actions = M::ACTIONS.iter().map(|row| sys::liPluginAction {
+            name: row.name.as_ptr(),
+            create_action: Some(call::create_action::<M>),
+            userdata: ptr::from_ref(row).cast_mut().cast(),
+        });
+        let setups = M::SETUPS.iter().map(|row| sys::liPluginSetup {
+            name: row.name.as_ptr(),
+            setup: Some(call::set_up::<M>),
+            userdata: ptr::from_ref(row).cast_mut().cast(),
+        });
+        let no_action = sys::liPluginAction { name: ptr::null(), create_action: None, userdata: ptr::null_mut() };
+        let no_setup = sys::liPluginSetup { name: ptr::null(), setup: None, userdata: ptr::null_mut() };
+        Self {
+            module: M::default(),
+            timers: Timers::default(),
+            options: options.chain([option(ptr::null(), sys::LI_VALUE_NONE, None)]).collect(),
+            pointer_options: pointer_options
+                .chain([pointer_option(ptr::null(), sys::LI_VALUE_NONE, None, None)])
+                .collect(),
+            actions: actions.chain([no_action]).collect(),
+            setups: setups.chain([no_setup]).collect(),
+        }
+    }
+}
+
+fn option(name: *const sys::gchar, kind: sys::liValueType, parse: sys::liPluginParseOptionCB) -> sys::liPluginOption {
+    sys::liPluginOption { name, type_: kind, default_value: 0, parse_option: parse }
+}
+
+fn pointer_option(
+    name: *const sys::gchar,
+    kind: sys::liValueType,
+    parse: sys::liPluginParseOptionPtrCB,
+    free: sys::liPluginFreeOptionPtrCB,
+) -> sys::liPluginOptionPtr {
+    sys::liPluginOptionPtr { name, type_: kind, default_value: ptr::null_mut(), parse_option: parse, free_option: free }
+}
+
+/// What a plugin that is being registered under a name is to get.
+pub(super) struct Pending<M> {
+    pub name: *const sys::gchar,
+    pub data: Option<Box<Data<M>>>,
+}
+
+/// Fills in `plugin` and makes the pending data its own; leaves both as they are where the plugin does not look as this
+/// crate's declarations say.
 ///
 /// # Safety
-/// `function` and `free` can be called with `param` until `free` was, or for ever where that is `None`. `function` leaves
-/// its context alone.
-pub unsafe fn new_action(
-    function: sys::liActionFuncCB,
-    free: sys::liActionFreeCB,
-    param: *mut libc::c_void,
-) -> *mut sys::liAction {
-    // SAFETY: without a context there is nothing to clean up; the caller vouches for the rest.
-    unsafe { sys::li_action_new_function(function, None, free, param) }
-}
-
-/// What a plugin brings with it. The lists end with an entry without a name.
-pub struct Registration {
-    /// Its name, which lighttpd2 keeps a pointer to.
-    pub name: &'static CStr,
-    /// Its options.
-    pub options: &'static [sys::liPluginOption],
-    /// Its actions.
-    pub actions: &'static [sys::liPluginAction],
-    /// Its setups.
-    pub setups: &'static [sys::liPluginSetup],
-    /// Called before the plugin is gone, when no request is left.
-    pub free: sys::liPluginFreeCB,
-    /// Called once, when the workers are there and before they run.
-    pub handle_prepare: sys::liPluginServerState,
-    /// Called when a connection ends a request or breaks off.
-    pub handle_close: sys::liPluginHandleCloseCB,
-    /// Called before a request is reset.
-    pub handle_vrclose: sys::liPluginHandleVRCloseCB,
-}
-
-// SAFETY: names are constants, and no `userdata` points at anything.
-unsafe impl Sync for Registration {}
-
-impl Registration {
-    /// Fills in `plugin` and makes `data` its data; leaves both as they are where the plugin does not look as this module's
-    /// declarations say.
-    ///
-    /// # Safety
-    /// `plugin` is one that lighttpd2 is registering under `self.name`. The callbacks take a plugin with such data, and
-    /// `free` frees it by [`free_data`].
-    pub(super) unsafe fn fill_in<T: Send + Sync>(&'static self, plugin: *mut sys::liPlugin, data: &mut Option<Box<T>>) {
-        // SAFETY: the caller promises a plugin, which nobody else uses while it is being registered.
-        let Some(plugin) = (unsafe { plugin.as_mut() }) else { return };
-        if plugin.name != self.name.as_ptr() || !plugin.data.is_null() {
-            return;
-        }
-        let Some(data) = data.take() else { return };
-        plugin.data = Box::into_raw(data).cast();
-        plugin.options = self.options.as_ptr();
-        plugin.actions = self.actions.as_ptr();
-        plugin.setups = self.setups.as_ptr();
-        plugin.free = self.free;
-        plugin.handle_prepare = self.handle_prepare;
-        plugin.handle_close = self.handle_close;
-        plugin.handle_vrclose = self.handle_vrclose;
+/// `plugin` is NULL, or one that lighttpd2 is registering.
+pub(super) unsafe fn fill_in<M: Module>(plugin: *mut sys::liPlugin, pending: &mut Pending<M>) {
+    // SAFETY: the caller promises a plugin, which nobody else uses while it is being registered.
+    let Some(plugin) = (unsafe { plugin.as_mut() }) else { return };
+    if plugin.name != pending.name || !plugin.data.is_null() {
+        return;
     }
+    let Some(data) = pending.data.take() else { return };
+    plugin.options = data.options.as_ptr();
+    plugin.optionptrs = data.pointer_options.as_ptr();
+    plugin.actions = data.actions.as_ptr();
+    plugin.setups = data.setups.as_ptr();
+    plugin.free = Some(call::free::<M>);
+    plugin.handle_prepare = Some(call::handle_prepare::<M>);
+    plugin.handle_prepare_worker = Some(call::handle_prepare_worker::<M>);
+    plugin.handle_worker_stop = Some(call::handle_worker_stop::<M>);
+    plugin.handle_close = Some(call::handle_close::<M>);
+    plugin.handle_vrclose = Some(call::handle_vrclose::<M>);
+    plugin.data = Box::into_raw(data).cast();
 }
 
 /// Frees the data of a plugin.
 ///
 /// # Safety
-/// The plugin's data is a `T`, and nobody uses it any more.
-pub unsafe fn free_data<T>(plugin: *mut sys::liPlugin) {
-    // SAFETY: the caller promises it; `Registration::fill_in` made the data from a box.
-    drop(unsafe { Box::from_raw(std::mem::replace(&mut (*plugin).data, ptr::null_mut()).cast::<T>()) });
+/// `plugin` was filled in for this module, and nobody uses its data any more.
+pub(super) unsafe fn free_data<M: Module>(plugin: *mut sys::liPlugin) {
+    // SAFETY: the caller promises it; `fill_in` made the data from a box.
+    drop(unsafe { Box::from_raw(ptr::replace(&raw mut (*plugin).data, ptr::null_mut()).cast::<Data<M>>()) });
 }
-
-/// An option. Without `parse` lighttpd2 takes a value of `kind` as it is; its default is zero or false.
-pub const fn option(
-    name: &'static CStr,
-    kind: sys::liValueType,
-    parse: sys::liPluginParseOptionCB,
-) -> sys::liPluginOption {
-    sys::liPluginOption { name: name.as_ptr(), type_: kind, default_value: 0, parse_option: parse }
-}
-
-/// An action.
-pub const fn action(name: &'static CStr, create: sys::liPluginCreateActionCB) -> sys::liPluginAction {
-    sys::liPluginAction { name: name.as_ptr(), create_action: create, userdata: ptr::null_mut() }
-}
-
-/// A setup.
-pub const fn setup(name: &'static CStr, setup: sys::liPluginSetupCB) -> sys::liPluginSetup {
-    sys::liPluginSetup { name: name.as_ptr(), setup, userdata: ptr::null_mut() }
-}
-
-/// The end of a list of options.
-pub const END_OF_OPTIONS: sys::liPluginOption =
-    sys::liPluginOption { name: ptr::null(), type_: sys::LI_VALUE_NONE, default_value: 0, parse_option: None };
-
-/// The end of a list of actions.
-pub const END_OF_ACTIONS: sys::liPluginAction =
-    sys::liPluginAction { name: ptr::null(), create_action: None, userdata: ptr::null_mut() };
-
-/// The end of a list of setups.
-pub const END_OF_SETUPS: sys::liPluginSetup =
-    sys::liPluginSetup { name: ptr::null(), setup: None, userdata: ptr::null_mut() };

@@ -4,6 +4,31 @@ use crate::sys;
 use std::ffi::CStr;
 use std::slice;
 
+/// The types of values that the configuration can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Whatever is given.
+    Any,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// A list; lighttpd2 makes one of a single value.
+    List,
+}
+
+impl Type {
+    /// What lighttpd2 calls it.
+    pub(super) fn in_abi(self) -> sys::liValueType {
+        match self {
+            Self::Any => sys::LI_VALUE_NONE,
+            Self::Number => sys::LI_VALUE_NUMBER,
+            Self::String => sys::LI_VALUE_STRING,
+            Self::List => sys::LI_VALUE_LIST,
+        }
+    }
+}
+
 /// A value that a setup, an option or an action was given, or its absence.
 #[derive(Clone, Copy)]
 pub struct Value<'a>(Option<&'a sys::liValue>);
@@ -71,15 +96,6 @@ impl<'a> Value<'a> {
         // SAFETY: as above.
         name.map_or("unknown", |name| unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("unknown"))
     }
-}
-
-/// Makes `number` the value of an option.
-///
-/// # Safety
-/// `parsed` is where lighttpd2 wants the value.
-pub unsafe fn store_number(parsed: *mut sys::liOptionValue, number: i64) {
-    // SAFETY: the caller promises it.
-    unsafe { (*parsed).number = number };
 }
 
 /// The bytes of `string`, without the NUL at the end.

@@ -1,7 +1,7 @@
 //! A request.
 
 use super::log::{self, Level, Log};
-use super::{LiveCounters, Plugin, value};
+use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Plugin, value};
 use crate::sys;
 use std::ffi::{c_char, c_void};
 use std::marker::PhantomData;
@@ -27,6 +27,19 @@ impl Method {
         let length = sys::gssize::try_from(name.len()).ok()?;
         // SAFETY: lighttpd2 reads that many bytes.
         Self::known(unsafe { sys::li_http_method_from_string(name.as_ptr().cast(), length) })
+    }
+
+    /// The names of all methods that lighttpd2 knows, for messages.
+    pub fn names() -> String {
+        let known = (sys::LI_HTTP_METHOD_GET..=sys::LI_HTTP_METHOD_CONNECT).filter_map(|method| {
+            let mut length = 0;
+            // SAFETY: lighttpd2 returns a constant of that length, or NULL.
+            unsafe {
+                let name = sys::li_http_method_string(method, &raw mut length).cast::<u8>();
+                (!name.is_null()).then(|| String::from_utf8_lossy(std::slice::from_raw_parts(name, length as usize)))
+            }
+        });
+        known.collect::<Vec<_>>().join(", ")
     }
 
     /// The bit that stands for it in a set of methods.
@@ -70,7 +83,7 @@ impl Slot<'_> {
 impl<'a> VRequest<'a> {
     /// # Safety
     /// `vr` is a live request during `'a`, and the calling thread is its worker's.
-    pub unsafe fn new(vr: *mut sys::liVRequest) -> Self {
+    pub(super) unsafe fn new(vr: *mut sys::liVRequest) -> Self {
         // SAFETY: the caller promises that it points at something.
         Self { vr: unsafe { NonNull::new_unchecked(vr) }, alive: PhantomData }
     }
@@ -88,22 +101,26 @@ impl<'a> VRequest<'a> {
         Method::known(unsafe { (*self.as_ptr()).request.http_method })
     }
 
-    /// The number of the worker that handles it.
-    pub fn worker(self) -> usize {
-        // SAFETY: `new` was promised a live request, which has a worker that outlives it.
-        unsafe { (*(*self.as_ptr()).wrk).ndx as usize }
+    /// The value that a boolean option has for it.
+    pub fn boolean<M: Module>(self, plugin: Plugin<'_, M>, option: BooleanOption) -> bool {
+        // SAFETY: as in `number`.
+        unsafe { (*(*self.as_ptr()).options.add(plugin.option(option.0))).boolean != 0 }
     }
 
-    /// The value that the boolean option `number` of `plugin` has for it.
-    pub fn boolean_option<T>(self, plugin: Plugin<'_, T>, number: usize) -> bool {
-        // SAFETY: as in `number_option`.
-        unsafe { (*(*self.as_ptr()).options.add(plugin.option(number))).boolean != 0 }
-    }
-
-    /// The value that the numeric option `number` of `plugin` has for it.
-    pub fn number_option<T>(self, plugin: Plugin<'_, T>, number: usize) -> i64 {
+    /// The value that a number option has for it.
+    pub fn number<M: Module>(self, plugin: Plugin<'_, M>, option: NumberOption) -> i64 {
         // SAFETY: `new` was promised a live request, which has a value for each option of each plugin.
-        unsafe { (*(*self.as_ptr()).options.add(plugin.option(number))).number }
+        unsafe { (*(*self.as_ptr()).options.add(plugin.option(option.0))).number }
+    }
+
+    /// The value that a boxed option has for it, if any.
+    pub fn boxed<M: Module, T: 'static>(self, plugin: Plugin<'a, M>, option: BoxedOption<T>) -> Option<&'a T> {
+        // SAFETY: as in `number`; a value behind a pointer is what the plugin's parse function made, and stays until the
+        // request is reset or another value is set, which no action does while it runs.
+        unsafe {
+            let value = (*(*self.as_ptr()).optionptrs.add(plugin.pointer_option(option.0))).as_ref()?;
+            value.data.ptr.cast::<Option<Boxed>>().as_ref()?.as_ref()?.downcast_ref()
+        }
     }
 
     /// The word that `plugin` keeps in it.
@@ -127,7 +144,8 @@ impl<'a> VRequest<'a> {
         unsafe { (*self.as_ptr()).response.http_status }
     }
 
-    /// Whether all that its connection was given has gone to the client. To be asked before it is reset.
+    /// Whether all that its connection was given has gone into the socket, or as many bytes of encryption. To be asked
+    /// before it is reset.
     pub fn is_all_sent(self) -> bool {
         self.response().is_none_or(|response| {
             // SAFETY: `response` found the queue; `new` was promised a live request, which has its `coninfo`.

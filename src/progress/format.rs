@@ -1,131 +1,260 @@
-//! The text of an answer.
+//! The formats of answers: a table.
 
-use super::Report;
+use super::{Snapshot, State};
 use smallvec::SmallVec;
+use std::fmt;
 
-/// The text of an answer. Only a very long callback name makes it allocate.
-pub type Answer = SmallVec<[u8; 256]>;
+/// The text of an answer. Only a long callback name makes it allocate.
+pub type Body = SmallVec<[u8; 256]>;
 
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// A JSON object.
-    #[default]
-    Json,
-    /// A JSON object handed to a function that the request names.
-    Jsonp,
-    /// A JSON object inside `new Object(...)`.
-    Legacy,
+/// How answers are written.
+#[derive(Debug)]
+pub struct Format {
+    /// What the configuration calls it.
+    pub name: &'static str,
+    /// The media type of its answers.
+    pub content_type: &'static str,
+    /// Whether an answer calls a function that the request names.
+    pub has_callback: bool,
+    /// What comes before the words for a state, and after them.
+    open: &'static [Piece],
+    close: &'static [Piece],
+    words: &'static Words,
 }
+
+/// What is written for each state.
+#[derive(Debug)]
+struct Words {
+    unknown: &'static [Piece],
+    running: &'static [Piece],
+    done: &'static [Piece],
+    error: &'static [Piece],
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+enum Piece {
+    Text(&'static str),
+    Callback,
+    Value(Field),
+    /// The text and the value, where the value is known.
+    IfKnown(&'static str, Field),
+    /// These, one after the other.
+    All(&'static [Piece]),
+}
+
+/// What an answer can tell.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Received,
+    Sent,
+    RequestSize,
+    ResponseSize,
+    Status,
+}
+
+/// All formats; the first is the default. What the C module accepts comes first.
+pub static FORMATS: &[Format] = &[
+    Format { name: "json", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], words: &OBJECT },
+    Format {
+        name: "jsonp",
+        content_type: JAVASCRIPT,
+        has_callback: true,
+        open: &[Piece::Callback, Piece::Text("(")],
+        close: &[Piece::Text(")")],
+        words: &OBJECT,
+    },
+    Format {
+        name: "legacy",
+        content_type: JAVASCRIPT,
+        has_callback: false,
+        open: &[Piece::Text("new Object(")],
+        close: &[Piece::Text(")")],
+        words: &OBJECT,
+    },
+    // It has no meaning of its own.
+    Format { name: "dump", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], words: &OBJECT },
+];
+
+const JAVASCRIPT: &str = "application/x-javascript";
+
+/// The C module's JSON object.
+static OBJECT: Words = Words {
+    unknown: &[Piece::Text(r#"{"state": "unknown"}"#)],
+    running: &[Piece::Text(r#"{"state": "running""#), Piece::All(NUMBERS)],
+    done: &[Piece::Text(r#"{"state": "done""#), Piece::All(NUMBERS)],
+    error: &[Piece::Text(r#"{"state": "error", "status": "#), Piece::Value(Field::Status), Piece::Text("}")],
+};
+
+static NUMBERS: &[Piece] = &[
+    Piece::Text(r#", "received": "#),
+    Piece::Value(Field::Received),
+    Piece::Text(r#", "sent": "#),
+    Piece::Value(Field::Sent),
+    Piece::IfKnown(r#", "request_size": "#, Field::RequestSize),
+    Piece::Text(r#", "response_size": "#),
+    Piece::Value(Field::ResponseSize),
+    Piece::Text("}"),
+];
+
+/// A format that there is not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownFormat(Vec<u8>);
 
 impl Format {
-    /// The format of that name in the configuration. `dump` has no meaning of its own and is `json`.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        match name {
-            b"json" | b"dump" => Some(Self::Json),
-            b"jsonp" => Some(Self::Jsonp),
-            b"legacy" => Some(Self::Legacy),
-            _ => None,
-        }
+    /// The format of that name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn from_name(name: &[u8]) -> Result<&'static Self, UnknownFormat> {
+        let found = FORMATS.iter().find(|format| format.name.as_bytes() == name);
+        found.ok_or_else(|| UnknownFormat(name.to_vec()))
     }
 
-    /// `report` in this format. `callback` names the function for [`Format::Jsonp`].
-    pub fn write(self, report: &Report, callback: &[u8]) -> Answer {
-        let mut answer = Answer::new();
-        match self {
-            Self::Json => {}
-            Self::Jsonp => {
-                answer.extend_from_slice(callback);
-                answer.push(b'(');
+    /// The names of all formats, for messages.
+    pub fn names() -> String {
+        FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The answer about a request, or about none, in this format. `callback` is the function's name, where one is called.
+    pub fn write(&self, snapshot: Option<&Snapshot>, callback: &[u8]) -> Body {
+        let words = match State::of(snapshot) {
+            State::Unknown => self.words.unknown,
+            State::Running => self.words.running,
+            State::Done => self.words.done,
+            State::Error => self.words.error,
+        };
+        let mut body = Body::new();
+        for pieces in [self.open, words, self.close] {
+            write(pieces, snapshot, callback, &mut body);
+        }
+        body
+    }
+}
+
+fn write(pieces: &[Piece], snapshot: Option<&Snapshot>, callback: &[u8], body: &mut Body) {
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => body.extend_from_slice(text.as_bytes()),
+            Piece::Callback => body.extend_from_slice(callback),
+            Piece::Value(field) => field.write("", snapshot, body),
+            Piece::IfKnown(text, field) => field.write(text, snapshot, body),
+            Piece::All(pieces) => write(pieces, snapshot, callback, body),
+        }
+    }
+}
+
+impl Default for &Format {
+    fn default() -> Self {
+        &FORMATS[0]
+    }
+}
+
+impl Field {
+    /// Writes `before` and the value, or nothing where the value is not known.
+    fn write(self, before: &str, snapshot: Option<&Snapshot>, body: &mut Body) {
+        let Some(Snapshot { numbers, outcome, .. }) = snapshot else { return };
+        let mut write = |value: &str| {
+            body.extend_from_slice(before.as_bytes());
+            body.extend_from_slice(value.as_bytes());
+        };
+        let mut digits = itoa::Buffer::new();
+        let number = match self {
+            Self::Received => Some(numbers.received()),
+            Self::Sent => Some(numbers.sent()),
+            Self::RequestSize => numbers.request_size(),
+            Self::ResponseSize => Some(numbers.response_size()),
+            Self::Status => {
+                if let Some(outcome) = outcome {
+                    write(digits.format(outcome.status));
+                }
+                return;
             }
-            Self::Legacy => answer.extend_from_slice(b"new Object("),
+        };
+        if let Some(number) = number {
+            write(digits.format(number));
         }
-        write_object(report, &mut answer);
-        if self != Self::Json {
-            answer.push(b')');
-        }
-        answer
     }
 }
 
-fn write_object(report: &Report, answer: &mut Answer) {
-    let (start, numbers) = match report {
-        Report::Unknown => return answer.extend_from_slice(br#"{"state": "unknown"}"#),
-        Report::Error { status } => {
-            write_field(answer, br#"{"state": "error", "status": "#, *status);
-            return answer.push(b'}');
-        }
-        Report::Running(numbers) => (br#"{"state": "running", "received": "#.as_slice(), numbers),
-        Report::Done(numbers) => (br#"{"state": "done", "received": "#.as_slice(), numbers),
-    };
-    write_field(answer, start, numbers.received());
-    write_field(answer, br#", "sent": "#, numbers.sent());
-    if let Some(request_size) = numbers.request_size() {
-        write_field(answer, br#", "request_size": "#, request_size);
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown format \"{}\", expected one of {}", self.0.escape_ascii(), Format::names())
     }
-    write_field(answer, br#", "response_size": "#, numbers.response_size());
-    answer.push(b'}');
 }
 
-fn write_field(answer: &mut Answer, name: &[u8], value: impl itoa::Integer) {
-    answer.extend_from_slice(name);
-    answer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
+impl std::error::Error for UnknownFormat {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::Numbers;
+    use super::super::{End, Numbers, Outcome, Side, Timestamp};
     use super::*;
+
+    fn snapshot(numbers: Numbers, ended: Option<(i32, End)>) -> Snapshot {
+        let [began, ended_at] = [Timestamp(0), Timestamp(9)];
+        let outcome = ended.map(|(status, end)| Outcome { status, end, began, ended: ended_at });
+        Snapshot { numbers, began, outcome }
+    }
 
     #[test]
     fn writes_each_state() {
-        let numbers = Numbers::new(1000, 7, 5000, 320);
+        let numbers = Numbers::new(1000, 7, Some(5000), 320);
+        let of_unknown_size = Numbers::new(5, 0, None, 0);
+        let broken_off = End::BrokenOff(Side::Client);
         let cases = [
-            (Report::Unknown, r#"{"state": "unknown"}"#),
-            (Report::Error { status: 0 }, r#"{"state": "error", "status": 0}"#),
-            (Report::Error { status: 503 }, r#"{"state": "error", "status": 503}"#),
+            (None, r#"{"state": "unknown"}"#),
+            (Some(snapshot(numbers, Some((0, broken_off)))), r#"{"state": "error", "status": 0}"#),
+            (Some(snapshot(numbers, Some((200, broken_off)))), r#"{"state": "error", "status": 200}"#),
+            (Some(snapshot(numbers, Some((503, End::Whole)))), r#"{"state": "error", "status": 503}"#),
             (
-                Report::Running(numbers),
+                Some(snapshot(numbers, None)),
                 r#"{"state": "running", "received": 1000, "sent": 7, "request_size": 5000, "response_size": 320}"#,
             ),
             (
-                Report::Done(numbers),
+                Some(snapshot(numbers, Some((200, End::Whole)))),
                 r#"{"state": "done", "received": 1000, "sent": 7, "request_size": 5000, "response_size": 320}"#,
             ),
             (
-                Report::Running(Numbers::new(5, 0, -1, 0)),
+                Some(snapshot(of_unknown_size, None)),
                 r#"{"state": "running", "received": 5, "sent": 0, "response_size": 0}"#,
             ),
         ];
-        for (report, object) in cases {
-            for (format, text) in [
-                (Format::Json, object.to_string()),
-                (Format::Jsonp, format!("cb({object})")),
-                (Format::Legacy, format!("new Object({object})")),
+        for (snapshot, object) in cases {
+            for (name, text) in [
+                ("json", object.to_string()),
+                ("jsonp", format!("cb({object})")),
+                ("legacy", format!("new Object({object})")),
+                ("dump", object.to_string()),
             ] {
-                assert_eq!(String::from_utf8_lossy(&format.write(&report, b"cb")), text);
+                let format = Format::from_name(name.as_bytes()).expect("a format");
+                assert_eq!(String::from_utf8_lossy(&format.write(snapshot.as_ref(), b"cb")), text);
             }
         }
     }
 
     #[test]
     fn the_longest_numbers_need_no_allocation() {
-        let most = Numbers::new(u64::MAX, u64::MAX, i64::MAX, u64::MAX);
-        assert!(!Format::Legacy.write(&Report::Running(most), b"").spilled());
+        let most = Numbers::new(u64::MAX, u64::MAX, Some(u64::MAX), u64::MAX);
+        let cases = [None, Some((200, End::Whole)), Some((i32::MIN, End::Whole))];
+        for format in FORMATS {
+            for ended in cases {
+                assert!(!format.write(Some(&snapshot(most, ended)), b"progress").spilled(), "{}", format.name);
+            }
+        }
     }
 
     #[test]
-    fn knows_its_names() {
-        for (name, format) in [
-            ("json", Some(Format::Json)),
-            ("jsonp", Some(Format::Jsonp)),
-            ("legacy", Some(Format::Legacy)),
-            ("dump", Some(Format::Json)),
-            ("JSON", None),
-            ("json\0", None),
-            ("", None),
-        ] {
-            assert_eq!(Format::from_name(name.as_bytes()), format, "{name:?}");
+    fn a_format_is_found_by_its_name_alone() {
+        for format in FORMATS {
+            let found = Format::from_name(format.name.as_bytes()).expect("it is in the table");
+            assert!(std::ptr::eq(found, format), "{} stands there twice", format.name);
+        }
+        for name in ["JSON", "json\0", "", "json "] {
+            let error = Format::from_name(name.as_bytes()).expect_err("there is no such format").to_string();
+            assert!(
+                error.contains(&Format::names()) && error.contains(&name.as_bytes().escape_ascii().to_string()),
+                "{error}"
+            );
         }
     }
 }

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn finds_ids_as_lighttpd2_does() {
-        let long = [b"X-Progress-Id=", [b'y'; 129].as_slice()].concat();
+        let long = [b"X-Progress-Id=", [b'y'; RequestId::LONGEST + 1].as_slice()].concat();
         let cases: [(&[u8], Option<&[u8]>); 24] = [
             (b"", None),
             (b"X-Progress-Id=a", Some(b"a")),

@@ -1,129 +1,168 @@
-//! A part of the table: the entries whose ids hash to it.
+//! A part of the table: the entries whose fingerprints belong to it.
 
-use super::id::KeptId;
+use super::budget::{Allowance, Budget, Limits};
+use super::fingerprint::Fingerprint;
+use super::history::{self, History, Record};
+use super::index::{Index, PLACES};
 use super::slab::Slab;
-use super::{Counters, Ending, Numbers, Report, RequestId, Timestamp};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Place;
+use super::{Counters, End, NotTracked, Outcome, RequestId, Snapshot, TimeToLive, Timestamp};
 
-/// No entry.
-const NONE: u32 = u32::MAX;
+/// A place in the index with this bit is an index of the slab; one without it is a position in the history.
+const RUNNING: u32 = 1 << history::POSITION_BITS;
 
-/// Running and finished requests, by id. `hash` is that of the id, and `hasher` makes it.
+const _: () = assert!(RUNNING * 2 == PLACES);
+
+/// Superseded records stay in the history until they are more than the others, or than so many.
+const FEW_SUPERSEDED: usize = 1024;
+
+/// Running and finished requests. Each entry, but for superseded records, is one of the budget's.
 pub struct Shard<C> {
-    entries: Slab<Entry<C>>,
-    /// The entries that are found by their id.
-    index: HashTable<Indexed>,
-    /// The ends of the list of finished entries, which is in the order of their end.
-    oldest: u32,
-    newest: u32,
+    index: Index,
+    running: Slab<Running<C>>,
+    history: History,
+    /// How many records of the history are superseded.
+    superseded: usize,
+    allowance: Allowance,
 }
 
-/// The place of an entry, with the hash of its id, so that a growing index need not look at all entries.
-struct Indexed {
-    hash: u32,
-    entry: u32,
-}
-
-enum Entry<C> {
-    Running {
-        id: KeptId,
-        counters: C,
-    },
-    /// Its id belongs to a newer request. It stays until its own request ends, which knows it by its index.
-    Superseded,
-    Finished(Finished),
-}
-
-struct Finished {
-    id: KeptId,
-    numbers: Numbers,
-    ending: Ending,
-    /// From then on it is not known any more.
-    deadline: Timestamp,
-    /// Its neighbours in the list.
-    older: u32,
-    newer: u32,
+struct Running<C> {
+    fingerprint: Fingerprint,
+    /// Empty where it belongs to a newer request.
+    id: Box<[u8]>,
+    began: Timestamp,
+    counters: C,
 }
 
 impl<C> Default for Shard<C> {
     fn default() -> Self {
-        Self { entries: Slab::new(), index: HashTable::new(), oldest: NONE, newest: NONE }
+        Self {
+            index: Index::default(),
+            running: Slab::new(),
+            history: History::default(),
+            superseded: 0,
+            allowance: Allowance::default(),
+        }
     }
 }
 
 impl<C: Counters> Shard<C> {
-    /// Begins a running entry, to which `id` belongs from now on. Returns its index.
-    pub fn begin(&mut self, id: RequestId<'_>, hash: u32, counters: C) -> u32 {
-        let entry = self.entries.insert(Entry::Running { id: id.into(), counters });
-        let is_same = |other: &Indexed| other.hash == hash && id_at(&self.entries, other.entry) == id.bytes();
-        match self.index.entry(spread(hash), is_same, |other| spread(other.hash)) {
-            Place::Vacant(place) => {
-                place.insert(Indexed { hash, entry });
+    /// Begins a running entry, to which `id` belongs from now on. Returns its index. Where the budget is used up, the oldest
+    /// finished entry gives way.
+    ///
+    /// # Errors
+    /// Where there is none, or no memory.
+    pub fn begin(
+        &mut self,
+        id: RequestId<'_>,
+        fingerprint: Fingerprint,
+        counters: &C,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<u32, NotTracked> {
+        if !self.allowance.spend(budget) && !self.evict_oldest() {
+            return Err(NotTracked::Full);
+        }
+        let begun = self.make_room().map_err(|_| NotTracked::NoMemory).and_then(|()| {
+            let running = Running { fingerprint, id: id.bytes().into(), began: now, counters: counters.clone() };
+            let index = self.running.insert(running);
+            if index < RUNNING {
+                return Ok(index);
             }
-            Place::Occupied(mut place) => {
-                let old = std::mem::replace(&mut place.get_mut().entry, entry);
-                match self.entries.get_mut(old) {
-                    Some(running @ Entry::Running { .. }) => *running = Entry::Superseded,
-                    _ => self.remove_finished(old),
-                }
+            self.running.remove(index);
+            Err(NotTracked::Full)
+        });
+        let Ok(index) = begun else {
+            self.allowance.regain(budget);
+            return begun;
+        };
+        let hash = fingerprint.hash();
+        match self.find(fingerprint) {
+            None => self.index.insert(hash, RUNNING | index),
+            Some(old) => {
+                self.index.replace(hash, old, RUNNING | index);
+                self.supersede(old, budget);
             }
         }
-        entry
+        Ok(index)
     }
 
-    /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known until `deadline`,
-    /// or not at all where that is `None`.
-    pub fn end(&mut self, index: u32, ending: Ending, deadline: Option<Timestamp>, hasher: impl Fn(&[u8]) -> u32) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        let Entry::Running { id, counters } = std::mem::replace(entry, Entry::Superseded) else {
-            self.entries.remove(index);
-            return;
-        };
-        let Some(deadline) = deadline else {
-            self.unindex(index, hasher(id.bytes()));
-            self.entries.remove(index);
+    /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
+    pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) {
+        let Limits { time_to_live, budget } = limits;
+        let Some(Running { fingerprint, id, began, counters }) = self.running.remove(index) else { return };
+        if id.is_empty() {
+            return self.allowance.regain(budget);
+        }
+        let outcome = Outcome { status, end, began, ended: now };
+        let numbers = if outcome.is_success() { counters.read().all_sent() } else { counters.read() };
+        let hash = fingerprint.hash();
+        if self.history.len() == history::LONGEST && self.evict_oldest() {
+            self.allowance.regain(budget);
+        }
+        // Without memory it is forgotten.
+        let position = (time_to_live.milliseconds() > 0)
+            .then(|| self.history.push(Record::new(fingerprint, numbers, &outcome)).ok())
+            .flatten();
+        match position {
+            Some(position) => self.index.replace(hash, RUNNING | index, position),
+            None => {
+                self.index.remove(hash, RUNNING | index);
+                self.allowance.regain(budget);
+                self.shrink();
+            }
+        }
+    }
+
+    /// What is known of the request with this fingerprint.
+    pub fn look_up(&self, fingerprint: Fingerprint, now: Timestamp, time_to_live: TimeToLive) -> Option<Snapshot> {
+        let place = self.find(fingerprint)?;
+        if place & RUNNING != 0 {
+            let running = self.running.get(place % RUNNING)?;
+            return Some(Snapshot { numbers: running.counters.read(), began: running.began, outcome: None });
+        }
+        let record = self.history.get(place);
+        (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
+    }
+
+    /// Removes the finished entries whose time is over, but not more than `most`; returns how many.
+    pub fn expire(&mut self, most: usize, now: Timestamp, limits: &Limits) -> usize {
+        let Limits { time_to_live, budget } = limits;
+        let mut removed = 0;
+        while let Some((position, record)) = self.history.oldest().filter(|(_, record)| {
+            removed < most && (record.is_superseded() || record.ended().after(time_to_live.milliseconds()) <= now)
+        }) {
+            removed += 1;
+            if self.forget_oldest(position, &record) {
+                self.allowance.regain(budget);
+            }
+        }
+        if removed > 0 {
             self.shrink();
-            return;
-        };
-        let numbers = if ending.is_success() { counters.read().all_sent() } else { counters.read() };
-        *entry = Entry::Finished(Finished { id, numbers, ending, deadline, older: self.newest, newer: NONE });
-        match self.finished(self.newest) {
-            Some(newest) => newest.newer = index,
-            None => self.oldest = index,
         }
-        self.newest = index;
+        removed
     }
 
-    /// What is known of `id`.
-    pub fn report(&self, id: RequestId<'_>, hash: u32, now: Timestamp) -> Report {
-        let is_same = |other: &Indexed| other.hash == hash && id_at(&self.entries, other.entry) == id.bytes();
-        let found = self.index.find(spread(hash), is_same);
-        match found.and_then(|found| self.entries.get(found.entry)) {
-            Some(Entry::Running { counters, .. }) => Report::Running(counters.read()),
-            Some(Entry::Finished(finished)) if now < finished.deadline => {
-                if finished.ending.is_success() {
-                    Report::Done(finished.numbers)
-                } else {
-                    Report::Error { status: finished.ending.status }
-                }
+    /// Removes the oldest finished entry; whether there was one. Whoever calls this has its place in the budget.
+    pub fn evict_oldest(&mut self) -> bool {
+        while let Some((position, record)) = self.history.oldest() {
+            if self.forget_oldest(position, &record) {
+                return true;
             }
-            _ => Report::Unknown,
         }
+        false
     }
 
-    /// Removes the finished entries whose time is over, but not more than `most`. Returns when the next one's is.
-    pub fn expire(&mut self, most: usize, now: Timestamp, hasher: impl Fn(&[u8]) -> u32) -> Option<Timestamp> {
-        for _ in 0..most {
-            let oldest = self.oldest;
-            let Some(finished) = self.finished(oldest).filter(|finished| finished.deadline <= now) else { break };
-            let hash = hasher(finished.id.bytes());
-            self.unindex(oldest, hash);
-            self.remove_finished(oldest);
-        }
-        self.shrink();
-        let oldest = self.oldest;
-        self.finished(oldest).map(|finished| finished.deadline)
+    /// When the oldest finished entry ended.
+    pub fn oldest_end(&self) -> Option<Timestamp> {
+        self.history.oldest().map(|(_, record)| record.ended())
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self, budget: &Budget) {
+        let entries = self.running.len() + self.history.len() - self.superseded;
+        (0..entries).for_each(|_| self.allowance.regain(budget));
+        self.allowance.release(budget);
+        *self = Self::default();
     }
 
     /// How many requests are found by their id, with those whose time is over and that are not removed yet.
@@ -132,67 +171,81 @@ impl<C: Counters> Shard<C> {
         self.index.len()
     }
 
-    fn finished(&mut self, index: u32) -> Option<&mut Finished> {
-        match self.entries.get_mut(index) {
-            Some(Entry::Finished(finished)) => Some(finished),
-            _ => None,
+    /// Takes the oldest record out; whether it was an entry still.
+    fn forget_oldest(&mut self, position: u32, record: &Record) -> bool {
+        self.history.pop();
+        let is_superseded = record.is_superseded();
+        if is_superseded {
+            self.superseded -= 1;
+        } else {
+            self.index.remove(record.fingerprint().hash(), position);
+        }
+        !is_superseded
+    }
+
+    fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
+        self.index.find(fingerprint.hash(), |place| {
+            if place & RUNNING == 0 {
+                return self.history.get(place).fingerprint() == fingerprint;
+            }
+            self.running.get(place % RUNNING).is_some_and(|running| running.fingerprint == fingerprint)
+        })
+    }
+
+    /// The id of the entry at `place`, which is in the index no more, belongs to a newer one.
+    fn supersede(&mut self, place: u32, budget: &Budget) {
+        if place & RUNNING != 0 {
+            // It stays until its own request ends, which knows it by its index.
+            if let Some(running) = self.running.get_mut(place % RUNNING) {
+                running.id = Box::default();
+            }
+            return;
+        }
+        self.history.supersede(place);
+        self.superseded += 1;
+        self.allowance.regain(budget);
+        if self.superseded > FEW_SUPERSEDED.max(self.history.len() / 2) {
+            self.drop_superseded();
         }
     }
 
-    /// Makes the entry at `index` one that is not found any more.
-    fn unindex(&mut self, index: u32, hash: u32) {
-        if let Ok(place) = self.index.find_entry(spread(hash), |other| other.entry == index) {
-            place.remove();
+    /// Without memory for it, this is put off.
+    fn drop_superseded(&mut self) {
+        let mut history = History::default();
+        for (_, record) in self.history.iter().filter(|(_, record)| !record.is_superseded()) {
+            if history.push(record).is_err() {
+                return;
+            }
         }
+        if let Ok(index) = Index::of(self.index.len(), places(&history, &self.running)) {
+            (self.history, self.index, self.superseded) = (history, index, 0);
+        }
+    }
+
+    fn make_room(&mut self) -> std::io::Result<()> {
+        if !self.index.has_room() {
+            self.index = Index::of(self.index.len(), places(&self.history, &self.running))?;
+        }
+        Ok(())
     }
 
     /// Gives back the index's memory where it holds much more than it needs.
     fn shrink(&mut self) {
-        if self.index.len() < self.index.capacity() / 8 {
-            self.index.shrink_to(self.index.len() * 2, |other| spread(other.hash));
+        if self.index.len() == 0 {
+            self.index = Index::default();
+        } else if self.index.is_sparse() {
+            // Without memory for a smaller one the larger one stays.
+            if let Ok(index) = Index::of(self.index.len(), places(&self.history, &self.running)) {
+                self.index = index;
+            }
         }
-    }
-
-    /// Takes a finished entry out of the list, and frees it.
-    fn remove_finished(&mut self, index: u32) {
-        let Some(&mut Finished { older, newer, .. }) = self.finished(index) else { return };
-        match self.finished(older) {
-            Some(older) => older.newer = newer,
-            None => self.oldest = newer,
-        }
-        match self.finished(newer) {
-            Some(newer) => newer.older = older,
-            None => self.newest = older,
-        }
-        self.entries.remove(index);
     }
 }
 
-/// The id of the indexed entry at `index`.
-fn id_at<C>(entries: &Slab<Entry<C>>, index: u32) -> &[u8] {
-    match entries.get(index) {
-        Some(Entry::Running { id, .. } | Entry::Finished(Finished { id, .. })) => id.bytes(),
-        Some(Entry::Superseded) | None => &[],
-    }
-}
-
-/// The index looks at the upper bits of a hash as well as at the lower ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Counters for [u64; 4] {
-        fn read(&self) -> Numbers {
-            Numbers::new(self[0], self[1], self[2] as i64, self[3])
-        }
-    }
-
-    #[test]
-    fn an_entry_takes_little_memory() {
-        assert!(size_of::<Option<Entry<[u64; 4]>>>() <= 96, "{}", size_of::<Option<Entry<[u64; 4]>>>());
-    }
+/// The hashes and places of all entries that are found by their id.
+fn places<'s, C>(history: &'s History, running: &'s Slab<Running<C>>) -> impl Iterator<Item = (u64, u32)> + 's {
+    let finished = history.iter().filter(|(_, record)| !record.is_superseded());
+    let finished = finished.map(|(position, record)| (record.fingerprint().hash(), position));
+    let running = running.iter().filter(|(_, running)| !running.id.is_empty());
+    finished.chain(running.map(|(index, running)| (running.fingerprint.hash(), RUNNING | index)))
 }

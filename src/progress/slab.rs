@@ -38,6 +38,20 @@ impl<T> Slab<T> {
         number as u32 * PAGE + slot
     }
 
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.pages.iter().flatten().map(|page| page.taken.count_ones() as usize).sum()
+    }
+
+    /// All values with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let pages = self.pages.iter().enumerate().filter_map(|(number, page)| Some((number as u32, page.as_ref()?)));
+        pages.flat_map(|(number, page)| {
+            let slots = page.slots.iter().enumerate();
+            slots.filter_map(move |(slot, value)| Some((number * PAGE + slot as u32, value.as_ref()?)))
+        })
+    }
+
     pub fn get(&self, index: u32) -> Option<&T> {
         self.pages.get((index / PAGE) as usize)?.as_ref()?.slots.get((index % PAGE) as usize)?.as_ref()
     }
@@ -103,6 +117,8 @@ mod tests {
         assert_eq!(slab.get(6), Some(&6));
         assert_eq!(slab.get_mut(900), Some(&mut 2));
         assert_eq!(slab.get(4_999), None);
+        assert_eq!(slab.len(), 1_001);
+        assert!(slab.iter().all(|(index, value)| slab.get(index) == Some(value)) && slab.iter().count() == slab.len());
     }
 
     #[test]

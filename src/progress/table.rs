@@ -1,196 +1,220 @@
 //! All tracked requests.
 
+use super::budget::{Budget, Limits};
+use super::fingerprint::Fingerprint;
 use super::shard::Shard;
-use super::{Counters, Ending, Report, RequestId, TimeToLive, Timestamp};
+use super::untracked::Untracked;
+use super::{Counters, End, Entries, Key, RequestId, Snapshot, TimeToLive, Timestamp};
 use parking_lot::Mutex;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-/// Enough that two workers seldom want the same one.
-const SHARDS: usize = 64;
+/// How many shards there are: enough that two workers seldom want the same one, and none has so many entries that one
+/// operation on it takes long.
+const FEWEST_SHARDS: usize = 16;
+const MOST_SHARDS: usize = 1 << Ticket::SHARD_BITS;
+const ENTRIES_PER_SHARD: usize = 65_536;
 
-/// How many entries whose time is over one operation removes from its own shard at the most. A request adds one entry
-/// and makes at least two operations on its shard, so that a shard in use cannot fall behind.
+/// How many entries whose time is over a new request removes from its shard at the most: more than one, so that a shard in
+/// use cannot fall behind.
 const REMOVED_BY_THE_WAY: usize = 4;
 
-/// An untracked request looks after a shard every so many times.
-const TENDING_INTERVAL: u32 = 64;
+/// How many entries whose time is over [`Table::tend`] removes while it holds a lock, and in all.
+const REMOVED_AT_ONCE: usize = 256;
+const REMOVED_BY_TENDING: usize = 16_384;
 
-/// How many entries whose time is over are removed when an untracked request looks after a shard.
-const REMOVED_BY_TENDING: usize = 256;
+/// How often a new request looks for a finished entry of another shard that could give way, before it stays untracked.
+const ATTEMPTS: usize = 4;
 
-/// Workers share a count of untracked requests with every 16th other one.
-const TURNS: usize = 16;
-
-/// No finished entry waits for its deadline.
+/// No finished entry waits for its end.
 const NEVER: u64 = u64::MAX;
 
-/// The requests that are tracked, and those that were and are still known, by id, for all workers at once.
+/// The requests that are tracked, and those that were and are still known, for all workers at once.
 ///
-/// It is cut into shards by a keyed hash of the id, each under a lock of its own that is held for a look-up and
-/// a bounded number of removals, never while anything is waited for.
+/// It is cut into shards by the fingerprints of ids, each under a lock of its own that is held for a look-up and a bounded
+/// number of removals, never while anything is waited for.
 pub struct Table<C> {
     shards: Box<[Padded<Guarded<C>>]>,
-    keys: RandomState,
-    /// In milliseconds.
-    time_to_live: AtomicU64,
+    key: Key,
+    limits: Limits,
+    untracked: Untracked,
     off: AtomicBool,
-    /// Counts of untracked requests, by worker.
-    turns: [Padded<AtomicU32>; TURNS],
 }
 
 /// Keeps what different workers write out of each other's cache lines.
 #[repr(align(128))]
-#[derive(Default)]
 struct Padded<T>(T);
 
 struct Guarded<C> {
-    /// No finished entry is to be removed before this moment, in milliseconds. Written under the lock.
-    next_deadline: AtomicU64,
+    /// When the oldest finished entry ended, in milliseconds. Written under the lock.
+    oldest_end: AtomicU64,
     shard: Mutex<Shard<C>>,
 }
 
 /// Proof that an entry was begun; whoever holds it has to end the entry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
-    shard: u8,
+    shard: u16,
     index: u32,
 }
 
+/// Why a request is not tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTracked {
+    /// The table is switched off.
+    Off,
+    /// There are as many entries as there may be, and all of them run.
+    Full,
+    /// The system has no memory.
+    NoMemory,
+}
+
+/// The table is switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Off;
+
 impl Ticket {
+    const SHARD_BITS: u32 = 10;
+
     /// How many bits [`into_bits`](Self::into_bits) uses at the most.
-    pub const BITS: u32 = 40;
+    pub const BITS: u32 = u32::BITS + Self::SHARD_BITS;
 
     /// The ticket as a number.
     pub fn into_bits(self) -> u64 {
-        u64::from(self.index) << 8 | u64::from(self.shard)
+        u64::from(self.index) << Self::SHARD_BITS | u64::from(self.shard)
     }
 
     /// The ticket that was turned into `bits`.
     pub fn from_bits(bits: u64) -> Self {
-        Self { shard: bits as u8, index: (bits >> 8) as u32 }
-    }
-}
-
-impl<C: Counters> Default for Table<C> {
-    fn default() -> Self {
-        let shard = || Guarded { next_deadline: AtomicU64::new(NEVER), shard: Mutex::default() };
-        Self {
-            shards: (0..SHARDS).map(|_| Padded(shard())).collect(),
-            keys: RandomState::new(),
-            time_to_live: AtomicU64::new(TimeToLive::default().milliseconds()),
-            off: AtomicBool::new(false),
-            turns: Default::default(),
-        }
+        Self { shard: (bits % MOST_SHARDS as u64) as u16, index: (bits >> Self::SHARD_BITS) as u32 }
     }
 }
 
 impl<C: Counters> Table<C> {
-    /// Sets how long requests that end from now on stay known.
-    pub fn set_time_to_live(&self, time_to_live: TimeToLive) {
-        self.time_to_live.store(time_to_live.milliseconds(), Relaxed);
+    /// An empty table of at most so many entries.
+    pub fn new(time_to_live: TimeToLive, entries: Entries, key: Key) -> Self {
+        let shards = entries.count().div_ceil(ENTRIES_PER_SHARD).next_power_of_two();
+        let shards = shards.clamp(FEWEST_SHARDS, MOST_SHARDS);
+        let guarded = || Guarded { oldest_end: AtomicU64::new(NEVER), shard: Mutex::default() };
+        Self {
+            shards: (0..shards).map(|_| Padded(guarded())).collect(),
+            key,
+            limits: Limits { time_to_live, budget: Budget::new(entries.count(), shards) },
+            untracked: Untracked::default(),
+            off: AtomicBool::new(false),
+        }
     }
 
     /// Begins to track a request under `id`, which belongs to it from now on; an older request with that id changes
-    /// nothing any more. `None` where the table is switched off.
+    /// nothing any more.
     ///
     /// `counters` are read by any thread until [`finish`](Self::finish) or [`switch_off`](Self::switch_off) has returned.
-    pub fn track(&self, id: RequestId<'_>, counters: C, now: Timestamp) -> Option<Ticket> {
+    ///
+    /// # Errors
+    /// Where the request cannot be tracked.
+    pub fn track(&self, id: RequestId<'_>, counters: &C, now: Timestamp) -> Result<Ticket, NotTracked> {
         if self.is_off() {
-            return None;
+            return Err(NotTracked::Off);
         }
-        let (hash, shard) = self.place(id);
-        let index = self.with(shard, now, |guarded| guarded.begin(id, hash, counters));
-        Some(Ticket { shard, index })
+        let fingerprint = self.key.fingerprint(id);
+        let number = self.number(fingerprint);
+        let begin = || {
+            self.change(number, |shard| {
+                if self.is_over(&self.shards[number].0, now) {
+                    shard.expire(REMOVED_BY_THE_WAY, now, &self.limits);
+                }
+                shard.begin(id, fingerprint, counters, now, &self.limits.budget)
+            })
+        };
+        let mut begun = begin();
+        for _ in 0..ATTEMPTS {
+            if begun != Err(NotTracked::Full) || !self.evict() {
+                break;
+            }
+            begun = begin();
+        }
+        if begun.is_err() {
+            self.untracked.add();
+        }
+        begun.map(|index| Ticket { shard: number as u16, index })
     }
 
     /// Ends a request. Its last numbers stay known for the time to live.
-    pub fn finish(&self, ticket: Ticket, ending: Ending, now: Timestamp) {
-        let time_to_live = self.time_to_live.load(Relaxed);
-        let deadline = (time_to_live > 0).then_some(Timestamp(now.0.saturating_add(time_to_live)));
-        let Padded(guarded) = self.shard(ticket.shard);
-        self.with(ticket.shard, now, |shard| {
-            shard.end(ticket.index, ending, deadline, self.hasher());
-            if let Some(deadline) = deadline {
-                guarded.next_deadline.store(guarded.next_deadline.load(Relaxed).min(deadline.0), Relaxed);
+    pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) {
+        let number = usize::from(ticket.shard) & (self.shards.len() - 1);
+        self.change(number, |shard| shard.end(ticket.index, status, end, now, &self.limits));
+    }
+
+    /// What is known of the request that `id` belongs to.
+    ///
+    /// # Errors
+    /// Where the table is switched off.
+    pub fn look_up(&self, id: RequestId<'_>, now: Timestamp) -> Result<Option<Snapshot>, Off> {
+        let fingerprint = self.key.fingerprint(id);
+        let Padded(guarded) = &self.shards[self.number(fingerprint)];
+        let shard = guarded.shard.lock();
+        if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, now, self.limits.time_to_live)) }
+    }
+
+    /// Removes entries whose time is over, of each `parts`th shard from number `part` on; whether there is more to do.
+    pub fn tend(&self, part: usize, parts: usize, now: Timestamp) -> bool {
+        let mut removed = 0;
+        for number in (part..self.shards.len()).step_by(parts.max(1)) {
+            while self.is_over(&self.shards[number].0, now) {
+                if removed >= REMOVED_BY_TENDING {
+                    return true;
+                }
+                removed += self.change(number, |shard| shard.expire(REMOVED_AT_ONCE, now, &self.limits)).max(1);
             }
-        });
-    }
-
-    /// How far the request is that `id` belongs to. `None` where the table is switched off.
-    pub fn report(&self, id: RequestId<'_>, now: Timestamp) -> Option<Report> {
-        let (hash, shard) = self.place(id);
-        self.with(shard, now, |shard| (!self.is_off()).then(|| shard.report(id, hash, now)))
-    }
-
-    /// Counts a request that is not tracked, and says whether it is time to [`tend`](Self::tend). `worker` is the number of
-    /// the calling worker. To be asked for every such request, so that they alone free the memory of finished ones too.
-    pub fn is_time_to_tend(&self, worker: usize) -> bool {
-        let Padded(turns) = &self.turns[worker % TURNS];
-        let turn = turns.load(Relaxed).wrapping_add(1);
-        turns.store(turn, Relaxed);
-        turn % TENDING_INTERVAL == 0
-    }
-
-    /// Removes some entries whose time is over, from another shard each time.
-    pub fn tend(&self, worker: usize, clock: impl FnOnce() -> Timestamp) {
-        let Padded(turns) = &self.turns[worker % TURNS];
-        let Padded(guarded) = self.shard((turns.load(Relaxed) / TENDING_INTERVAL) as u8);
-        let next_deadline = guarded.next_deadline.load(Relaxed);
-        if next_deadline == NEVER {
-            return;
         }
-        let now = clock();
-        if next_deadline <= now.0 {
-            guarded.expire(&mut guarded.shard.lock(), REMOVED_BY_TENDING, now, self.hasher());
-        }
+        false
+    }
+
+    /// How many requests could not be tracked since the last time that this told it; not more often than once a minute.
+    pub fn untracked_to_report(&self, now: Timestamp) -> Option<u64> {
+        self.untracked.to_report(now)
     }
 
     /// Forgets everything and tracks nothing from now on. When it returns, no counters are read any more.
     pub fn switch_off(&self) {
         self.off.store(true, SeqCst);
-        for Padded(guarded) in &self.shards {
-            drop(std::mem::take(&mut *guarded.shard.lock()));
-        }
+        (0..self.shards.len()).for_each(|number| self.change(number, |shard| shard.clear(&self.limits.budget)));
     }
 
-    fn with<R>(&self, number: u8, now: Timestamp, operation: impl FnOnce(&mut Shard<C>) -> R) -> R {
-        let Padded(guarded) = self.shard(number);
+    /// Does something under a shard's lock that may change which of its finished entries is the oldest.
+    fn change<R>(&self, number: usize, change: impl FnOnce(&mut Shard<C>) -> R) -> R {
+        let Padded(guarded) = &self.shards[number];
         let mut shard = guarded.shard.lock();
-        guarded.expire(&mut shard, REMOVED_BY_THE_WAY, now, self.hasher());
-        operation(&mut shard)
+        let result = change(&mut shard);
+        guarded.oldest_end.store(shard.oldest_end().map_or(NEVER, |end| end.0), Relaxed);
+        result
     }
 
-    fn shard(&self, number: u8) -> &Padded<Guarded<C>> {
-        &self.shards[usize::from(number) % SHARDS]
+    /// Removes the oldest finished entry, as far as can be seen from outside of the shards; whether there was one.
+    fn evict(&self) -> bool {
+        let ends = self.shards.iter().enumerate();
+        let ends = ends.map(|(number, Padded(guarded))| (guarded.oldest_end.load(Relaxed), number));
+        let Some((_, number)) = ends.filter(|(end, _)| *end != NEVER).min() else { return false };
+        let is_evicted = self.change(number, Shard::evict_oldest);
+        self.limits.budget.give_back(usize::from(is_evicted));
+        is_evicted
+    }
+
+    fn is_over(&self, guarded: &Guarded<C>, now: Timestamp) -> bool {
+        let end = guarded.oldest_end.load(Relaxed);
+        end != NEVER && Timestamp(end).after(self.limits.time_to_live.milliseconds()) <= now
     }
 
     fn is_off(&self) -> bool {
         self.off.load(SeqCst)
     }
 
-    fn hasher(&self) -> impl Fn(&[u8]) -> u32 {
-        |id| self.keys.hash_one(id) as u32
-    }
-
-    /// The hash of `id` for its shard, and the shard, which other bits decide.
-    fn place(&self, id: RequestId<'_>) -> (u32, u8) {
-        let hash = self.keys.hash_one(id.bytes());
-        (hash as u32, (hash >> 32) as u8 % SHARDS as u8)
+    fn number(&self, fingerprint: Fingerprint) -> usize {
+        fingerprint.shard() & (self.shards.len() - 1)
     }
 
     /// How many requests are known, with those whose time is over and that are not removed yet.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.shards.iter().map(|Padded(guarded)| guarded.shard.lock().count()).sum()
-    }
-}
-
-impl<C: Counters> Guarded<C> {
-    fn expire(&self, shard: &mut Shard<C>, most: usize, now: Timestamp, hasher: impl Fn(&[u8]) -> u32) {
-        if self.next_deadline.load(Relaxed) <= now.0 {
-            let next_deadline = shard.expire(most, now, hasher).map_or(NEVER, |deadline| deadline.0);
-            self.next_deadline.store(next_deadline, Relaxed);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The table against a naive model of it, and under many threads.
+//! The table against a naive model of it, at its limits, and under many threads.
 
 use super::*;
 use std::cell::Cell;
@@ -8,15 +8,34 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 const TIMES_TO_LIVE: [i64; 3] = [0, 2, 30];
+const LONG: i64 = 1_000;
+const STILL: Numbers = Numbers::new(1, 2, Some(3), 4);
 
 fn id(bytes: &[u8]) -> RequestId<'_> {
     RequestId::new(bytes).expect("an id of a test is usable")
+}
+
+fn table<C: Counters>(seconds: i64, entries: i64) -> Table<C> {
+    let time_to_live = TimeToLive::new(seconds).expect("in range");
+    Table::new(time_to_live, Entries::new(entries).expect("in range"), Key::new(b"not random at al"))
 }
 
 impl Counters for Rc<Cell<Numbers>> {
     fn read(&self) -> Numbers {
         self.get()
     }
+}
+
+impl Counters for Numbers {
+    fn read(&self) -> Numbers {
+        *self
+    }
+}
+
+/// A request that is over as it begins.
+fn track_and_finish(table: &Table<Numbers>, name: &[u8], now: Timestamp) {
+    let ticket = table.track(id(name), &STILL, now).expect("it is tracked");
+    table.finish(ticket, 200, End::Whole, now);
 }
 
 /// All requests there ever were, in the order of their beginning.
@@ -28,49 +47,45 @@ struct Model {
 struct Modelled {
     id: Vec<u8>,
     counters: Rc<Cell<Numbers>>,
+    began: Timestamp,
     ticket: Option<Ticket>,
-    ended: Option<(Ending, Timestamp)>,
+    outcome: Option<Outcome>,
 }
 
 impl Model {
-    fn report(&self, id: &[u8], now: Timestamp) -> Report {
-        let newest = self.requests.iter().rev().find(|request| request.id == id);
-        match newest.map(|request| (request.counters.get(), request.ended)) {
-            None => Report::Unknown,
-            Some((numbers, None)) => Report::Running(numbers),
-            Some((_, Some((_, end)))) if now.0 >= end.0 + self.time_to_live => Report::Unknown,
-            Some((numbers, Some((Ending { status: 200..=299, whole: true }, _)))) => Report::Done(numbers.all_sent()),
-            Some((_, Some((Ending { status, .. }, _)))) => Report::Error { status },
-        }
+    fn look_up(&self, id: &[u8], now: Timestamp) -> Option<Snapshot> {
+        let newest = self.requests.iter().rev().find(|request| request.id == id)?;
+        let Modelled { began, outcome, .. } = *newest;
+        let is_over = outcome.is_some_and(|outcome| now.0 >= outcome.ended.0 + self.time_to_live);
+        let is_success = outcome.is_some_and(Outcome::is_success);
+        let numbers = if is_success { newest.counters.get().all_sent() } else { newest.counters.get() };
+        (!is_over).then_some(Snapshot { numbers, began, outcome })
     }
 }
 
-/// What an untracked request does.
-fn tend<C: Counters>(table: &Table<C>, worker: usize, now: Timestamp) {
-    if table.is_time_to_tend(worker) {
-        table.tend(worker, || now);
-    }
-}
-
-/// A few ids, so that they are used again often, of lengths that are kept in place and that are not.
+/// A few ids, so that they are used again often.
 fn some_id(random: &mut fastrand::Rng) -> Vec<u8> {
-    let length = random.choice([1, 8, 36, 37, 128]).expect("not empty");
+    let length = random.choice([1, 8, 36, 128, 1024]).expect("not empty");
     vec![random.u8(b'a'..=b'e'); length]
 }
 
 fn some_numbers(random: &mut fastrand::Rng) -> Numbers {
-    Numbers::new(random.u64(..), random.u64(..), random.i64(-1..), random.u64(..))
+    let request_size = random.bool().then(|| random.u64(..));
+    Numbers::new(random.u64(..), random.u64(..), request_size, random.u64(..))
+}
+
+fn some_end(random: &mut fastrand::Rng) -> End {
+    let sides = [Side::Client, Side::Server, Side::Timeout];
+    if random.bool() { End::Whole } else { End::BrokenOff(random.choice(sides).expect("not empty")) }
 }
 
 #[test]
 fn does_what_a_naive_table_does() {
-    for seed in 0..60 {
+    for seed in 0..if cfg!(miri) { 3 } else { 60 } {
         let random = &mut fastrand::Rng::with_seed(seed);
         let seconds = TIMES_TO_LIVE[seed as usize % TIMES_TO_LIVE.len()];
-        let time_to_live = TimeToLive::new(seconds).expect("in range");
-        let table = Table::default();
-        table.set_time_to_live(time_to_live);
-        let mut model = Model { time_to_live: time_to_live.milliseconds(), requests: Vec::new() };
+        let table = table(seconds, 1_000_000);
+        let mut model = Model { time_to_live: seconds as u64 * 1_000, requests: Vec::new() };
         let mut now = Timestamp(random.u64(..1 << 40));
         for step in 0..2_000 {
             let context = format!("seed {seed}, step {step}");
@@ -78,74 +93,142 @@ fn does_what_a_naive_table_does() {
                 0..3 => {
                     let name = some_id(random);
                     let counters = Rc::new(Cell::new(some_numbers(random)));
-                    let ticket = table.track(id(&name), Rc::clone(&counters), now);
+                    let ticket = table.track(id(&name), &counters, now).ok();
                     assert!(ticket.is_some(), "{context}");
-                    model.requests.push(Modelled { id: name, counters, ticket, ended: None });
+                    model.requests.push(Modelled { id: name, counters, began: now, ticket, outcome: None });
                 }
                 3..6 => {
-                    let running: Vec<_> = model.requests.iter_mut().filter(|request| request.ended.is_none()).collect();
+                    let running: Vec<_> =
+                        model.requests.iter_mut().filter(|request| request.outcome.is_none()).collect();
                     let Some(request) = random.choice(running) else { continue };
                     request.counters.set(some_numbers(random));
                     let status = random.choice([0, 101, 200, 204, 304, 404, 500]).expect("not empty");
-                    let ending = Ending { status, whole: random.bool() };
-                    request.ended = Some((ending, now));
+                    let end = some_end(random);
+                    request.outcome = Some(Outcome { status, end, began: request.began, ended: now });
                     let bits = request.ticket.take().expect("ended once").into_bits();
                     assert!(bits < 1 << Ticket::BITS, "{context}");
-                    table.finish(Ticket::from_bits(bits), ending, now);
+                    table.finish(Ticket::from_bits(bits), status, end, now);
                     assert_eq!(Rc::strong_count(&request.counters), 1, "{context}: counters are kept");
                 }
                 6..8 => {
                     let name = some_id(random);
-                    assert_eq!(table.report(id(&name), now), Some(model.report(&name, now)), "{context}");
+                    assert_eq!(table.look_up(id(&name), now), Ok(model.look_up(&name, now)), "{context}");
                 }
                 8 => now.0 += random.u64(..3_000),
-                _ => tend(&table, random.usize(..4), now),
+                _ => assert!(!table.tend(random.usize(..4), 4, now), "{context}"),
             }
         }
         for request in &model.requests {
-            assert_eq!(table.report(id(&request.id), now), Some(model.report(&request.id, now)), "seed {seed}");
+            assert_eq!(table.look_up(id(&request.id), now), Ok(model.look_up(&request.id, now)), "seed {seed}");
         }
         for request in model.requests {
             if let Some(ticket) = request.ticket {
-                table.finish(ticket, Ending { status: 200, whole: true }, now);
+                table.finish(ticket, 200, End::Whole, now);
             }
         }
-        now.0 += time_to_live.milliseconds();
-        for _ in 0..64 * 64 * 2 {
-            tend(&table, 0, now);
-        }
-        assert_eq!(table.count(), 0, "seed {seed}: untracked requests alone remove what is over");
+        now.0 += model.time_to_live;
+        assert!(!table.tend(0, 1, now));
+        assert_eq!(table.count(), 0, "seed {seed}: tending alone removes what is over");
     }
 }
 
 #[test]
 fn removal_keeps_up_with_new_requests() {
-    let table = Table::default();
-    let numbers = Rc::new(Cell::new(Numbers::new(0, 0, 0, 0)));
+    let table = table(30, 1_000_000);
     let per_second = 1_000;
     for request in 0..100_000_u64 {
-        let now = Timestamp(request * 1_000 / per_second);
-        let ticket = table.track(id(&request.to_le_bytes()), Rc::clone(&numbers), now).expect("on");
-        table.finish(ticket, Ending { status: 200, whole: true }, now);
+        track_and_finish(&table, &request.to_le_bytes(), Timestamp(request * 1_000 / per_second));
     }
     let alive = 30 * per_second as usize;
     assert!((alive..alive + alive / 50).contains(&table.count()), "{} entries", table.count());
 }
 
 #[test]
-fn switched_off_it_knows_and_keeps_nothing() {
-    let table = Table::default();
-    let counters = Rc::new(Cell::new(Numbers::new(1, 2, 3, 4)));
-    let ticket = table.track(id(b"a"), Rc::clone(&counters), Timestamp(0)).expect("on");
-    table.switch_off();
-    assert_eq!(Rc::strong_count(&counters), 1);
-    assert_eq!(table.report(id(b"a"), Timestamp(0)), None);
-    assert_eq!(table.track(id(b"b"), counters, Timestamp(0)), None);
-    table.finish(ticket, Ending { status: 200, whole: true }, Timestamp(0));
+fn a_long_queue_is_removed_bit_by_bit() {
+    let table = table(1, 1_000_000);
+    for request in 0..100_000_u64 {
+        track_and_finish(&table, &request.to_le_bytes(), Timestamp(0));
+    }
+    let mut turns = 1;
+    while table.tend(0, 1, Timestamp(1_000)) {
+        turns += 1;
+    }
+    assert!((5..=10).contains(&turns), "{turns} turns");
     assert_eq!(table.count(), 0);
 }
 
+#[test]
+fn at_the_limit_the_oldest_gives_way() {
+    for entries in [1_000, 20_000] {
+        let table = table(LONG, entries);
+        let is_known = |request: i64, now| table.look_up(id(&request.to_le_bytes()), now) != Ok(None);
+        let now = Timestamp(7 * entries as u64);
+        for request in 0..7 * entries {
+            track_and_finish(&table, &request.to_le_bytes(), Timestamp(request as u64));
+            assert!(is_known(request, now));
+        }
+        let known = table.count() as i64;
+        assert!((entries - entries / 16..=entries).contains(&known), "{known} of {entries}");
+        let youngest = (6 * entries..7 * entries).filter(|request| is_known(*request, now)).count() as i64;
+        assert!(youngest > known * 3 / 4, "{youngest} of the {known} that are known are young");
+        assert_eq!(table.untracked_to_report(now), None);
+    }
+}
+
+#[test]
+fn where_all_run_the_next_goes_untracked() {
+    let entries = 1_000;
+    let table = table(LONG, entries);
+    let mut tickets = Vec::new();
+    let refused = loop {
+        match table.track(id(&tickets.len().to_le_bytes()), &STILL, Timestamp(5)) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(reason) => break reason,
+        }
+    };
+    assert_eq!(refused, NotTracked::Full);
+    let running = tickets.len() as i64;
+    assert!((entries - entries / 16..=entries).contains(&running), "{running}");
+    assert_eq!(table.untracked_to_report(Timestamp(5)), Some(1));
+    // One that has ended, in whichever shard, makes room for one anywhere.
+    for (request, ticket) in tickets.drain(..).enumerate() {
+        table.finish(ticket, 200, End::Whole, Timestamp(6));
+        let new = table.track(id(&[b'n', request as u8, (request >> 8) as u8]), &STILL, Timestamp(6));
+        assert!(new.is_ok(), "after {request}");
+        assert!(table.count() as i64 <= entries);
+    }
+    assert_eq!(table.untracked_to_report(Timestamp(100_000)), None);
+}
+
+#[test]
+fn an_id_used_again_and_again_takes_one_entry() {
+    let table = table(LONG, 1_000);
+    for request in 0..900_u64 {
+        track_and_finish(&table, &request.to_le_bytes(), Timestamp(0));
+    }
+    for time in 0..200_000 {
+        track_and_finish(&table, b"again", Timestamp(time));
+    }
+    assert_eq!(table.count(), 901, "nobody had to give way");
+    let found = table.look_up(id(b"again"), Timestamp(200_000)).expect("on").expect("known");
+    assert_eq!(found.began, Timestamp(199_999));
+}
+
+#[test]
+fn switched_off_it_knows_and_keeps_nothing() {
+    let table = table(30, 1_000);
+    let counters = Rc::new(Cell::new(STILL));
+    let ticket = table.track(id(b"a"), &counters, Timestamp(0)).expect("on");
+    table.switch_off();
+    assert_eq!(Rc::strong_count(&counters), 1);
+    assert_eq!(table.look_up(id(b"a"), Timestamp(0)), Err(Off));
+    assert_eq!(table.track(id(b"b"), &counters, Timestamp(0)), Err(NotTracked::Off));
+    table.finish(ticket, 200, End::Whole, Timestamp(0));
+    assert_eq!((table.count(), Rc::strong_count(&counters)), (0, 1));
+}
+
 /// Counters that notice a read after the end of their request.
+#[derive(Clone)]
 struct Mortal(Arc<AtomicU64>);
 
 const DEAD: u64 = u64::MAX;
@@ -154,33 +237,33 @@ impl Counters for Mortal {
     fn read(&self) -> Numbers {
         let received = self.0.load(SeqCst);
         assert_ne!(received, DEAD, "read after the request's end");
-        Numbers::new(received, 0, 100, 0)
+        Numbers::new(received, 0, Some(100), 0)
     }
 }
 
 #[test]
 fn no_thread_reads_counters_after_the_end() {
     let rounds = if cfg!(miri) { 20 } else { 3_000 };
-    let table = Table::default();
+    let table = table(30, 1_000);
     thread::scope(|scope| {
         for worker in 0..4_u8 {
             let table = &table;
             scope.spawn(move || {
                 for round in 0..rounds {
-                    let counter = Arc::new(AtomicU64::new(0));
+                    let counter = Mortal(Arc::new(AtomicU64::new(0)));
                     let name = [b'a' + worker / 2];
-                    let ticket = table.track(id(&name), Mortal(Arc::clone(&counter)), Timestamp(round)).expect("on");
-                    counter.store(50, SeqCst);
-                    table.finish(ticket, Ending { status: 200, whole: true }, Timestamp(round));
-                    counter.store(DEAD, SeqCst);
+                    let ticket = table.track(id(&name), &counter, Timestamp(round)).expect("it is tracked");
+                    counter.0.store(50, SeqCst);
+                    table.finish(ticket, 200, End::Whole, Timestamp(round));
+                    counter.0.store(DEAD, SeqCst);
                 }
             });
             scope.spawn(move || {
                 for round in 0..rounds {
-                    match table.report(id(&[b'a' + worker / 2]), Timestamp(round)) {
-                        Some(Report::Running(numbers)) => assert!(numbers.received() <= 50),
-                        Some(Report::Done(numbers)) => assert_eq!(numbers.received(), 50),
-                        other => assert_eq!(other, Some(Report::Unknown)),
+                    match table.look_up(id(&[b'a' + worker / 2]), Timestamp(round)).expect("on") {
+                        Some(Snapshot { numbers, outcome: None, .. }) => assert!(numbers.received() <= 50),
+                        Some(Snapshot { numbers, outcome: Some(_), .. }) => assert_eq!(numbers.received(), 50),
+                        None => {}
                     }
                 }
             });

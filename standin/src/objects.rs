@@ -99,7 +99,7 @@ impl Objects {
             (*vr).wrk = server.worker(worker);
             options.place_in(vr);
             (*vr).log_context.log_map = ptr::null_mut();
-            own_place::<*const State, _>(&raw mut (*vr).opaque_state).write_unaligned(state.as_ptr().cast_const());
+            own_place::<*const State, _>(&raw mut (*vr).opaque_started).write_unaligned(state.as_ptr().cast_const());
             (*vr).plugin_ctx = slot_array.as_ptr();
             (*vr).response.headers = state.as_ptr().cast();
         }

@@ -60,7 +60,7 @@ impl State {
     /// `vr` is a request that lives during `'a`.
     pub unsafe fn of_request<'a>(vr: *mut sys::liVRequest) -> &'a Self {
         // SAFETY: `Request::new` has left it there.
-        unsafe { Self::checked(own_place::<*const State, _>(&raw mut (*vr).opaque_state).read_unaligned()) }
+        unsafe { Self::checked(own_place::<*const State, _>(&raw mut (*vr).opaque_started).read_unaligned()) }
     }
 
     /// The state of the request with these headers.

@@ -6,23 +6,30 @@ use testkit::{Level, Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("config::right_values_are_accepted", accepted),
-    Test::new("config::ttl_text_is_refused", || ttl(json!("x"), "expected number, got string")),
-    Test::new("config::ttl_list_of_two_is_refused", || ttl(json!([1, 2]), "expected number, got list")),
-    Test::new("config::ttl_list_of_text_is_refused", || ttl(json!(["x"]), "expected number, got string")),
-    Test::new("config::ttl_boolean_is_refused", || ttl(json!(true), "expected number, got boolean")),
-    Test::new("config::ttl_without_a_value_is_refused", || ttl(json!(null), "expected number, got NULL")),
+    Test::new("config::ttl_text_is_refused", || ttl(json!("x"), &no_number("string"))),
+    Test::new("config::ttl_list_of_two_is_refused", || ttl(json!([1, 2]), &no_number("list"))),
+    Test::new("config::ttl_list_of_text_is_refused", || ttl(json!(["x"]), &no_number("string"))),
+    Test::new("config::ttl_boolean_is_refused", || ttl(json!(true), &no_number("boolean"))),
+    Test::new("config::ttl_without_a_value_is_refused", || ttl(json!(null), &no_number("NULL"))),
     Test::new("config::ttl_below_zero_is_refused", || ttl(json!(-5), &out_of_range("-5"))),
     Test::new("config::ttl_of_more_than_a_year_is_refused", || ttl(json!(31_536_001), &out_of_range("31536001"))),
     Test::new("config::ttl_of_many_years_is_refused", || ttl(json!(1_i64 << 62), &out_of_range("4611686018427387904"))),
     Test::new("config::ttl_list_below_zero_is_refused", || ttl(json!([-1]), &out_of_range("-1"))),
-    Test::new("config::unknown_method_is_refused", || methods(json!(["FOO"]), "progress.methods: unknown method: FOO")),
-    Test::new("config::unknown_method_by_itself_is_refused", || {
-        methods(json!("FOO"), "progress.methods: unknown method: FOO")
+    Test::new("config::few_entries_are_refused", || {
+        entries(json!(999), "progress.entries: expected 1000 to 50000000 entries, got 999")
     }),
+    Test::new("config::too_many_entries_are_refused", || {
+        entries(json!(50_000_001), "progress.entries: expected 1000 to 50000000 entries, got 50000001")
+    }),
+    Test::new("config::entries_text_is_refused", || {
+        entries(json!("many"), "expected number, got string: progress.entries takes 1000 to 50000000 entries")
+    }),
+    Test::new("config::unknown_method_is_refused", || methods(json!(["FOO"]), &unknown_method("FOO"))),
+    Test::new("config::unknown_method_by_itself_is_refused", || methods(json!("FOO"), &unknown_method("FOO"))),
     Test::new("config::method_in_small_letters_is_refused", || {
-        methods(json!(["GET", "post"]), "progress.methods: unknown method: post")
+        methods(json!(["GET", "post"]), &unknown_method("post"))
     }),
-    Test::new("config::method_without_a_name_is_refused", || methods(json!(""), "progress.methods: unknown method: ")),
+    Test::new("config::method_without_a_name_is_refused", || methods(json!(""), &unknown_method(""))),
     Test::new("config::method_number_is_refused", || methods(json!(3), &no_string(0, "number"))),
     Test::new("config::method_number_in_a_list_is_refused", || methods(json!(["GET", 3]), &no_string(1, "number"))),
     Test::new("config::method_list_in_a_list_is_refused", || {
@@ -35,18 +42,14 @@ pub const TESTS: &[Test] = &[
             "Unexpected value type 'number', expected 'boolean' for option progress.debug",
         );
     }),
-    Test::new("config::show_unknown_format_is_refused", || {
-        show(json!("nope"), "progress.show: unknown format \"nope\"")
-    }),
-    Test::new("config::show_format_in_capitals_is_refused", || {
-        show(json!("JSON"), "progress.show: unknown format \"JSON\"")
-    }),
-    Test::new("config::show_number_is_refused", || show(json!(3), NO_FORMAT)),
-    Test::new("config::show_two_formats_are_refused", || show(json!(["json", "jsonp"]), NO_FORMAT)),
-    Test::new("config::track_text_is_refused_in_its_own_name", || track(json!("x"))),
-    Test::new("config::track_number_is_refused_in_its_own_name", || track(json!(1))),
+    Test::new("config::show_unknown_format_is_refused", || show(json!("nope"), &unknown_format("nope"))),
+    Test::new("config::show_format_in_capitals_is_refused", || show(json!("JSON"), &unknown_format("JSON"))),
+    Test::new("config::show_number_is_refused", || show(json!(3), &no_format("number"))),
+    Test::new("config::show_two_formats_are_refused", || show(json!(["json", "jsonp"]), &no_format("list"))),
+    Test::new("config::track_text_is_refused_in_its_own_name", || track(json!("x"), "string")),
+    Test::new("config::track_number_is_refused_in_its_own_name", || track(json!(1), "number")),
     Test::new("config::method_in_a_rule_is_refused", || {
-        action("progress.methods", json!("FOO"), "progress.methods: unknown method: FOO");
+        action("progress.methods", json!("FOO"), &unknown_method("FOO"));
     }),
     Test::new("config::unknown_setup_is_refused", || setup("progress.nope", json!(3), "unknown setup progress.nope")),
     Test::new("config::unknown_action_is_refused", || {
@@ -54,18 +57,43 @@ pub const TESTS: &[Test] = &[
     }),
 ];
 
-const NO_FORMAT: &str = "progress.show expects an optional string as parameter";
+/// What `progress.methods` accepts.
+const METHODS: &str = "expected one of GET, POST, HEAD, OPTIONS, PROPFIND, MKCOL, PUT, DELETE, COPY, MOVE, PROPPATCH, REPORT, \
+     CHECKOUT, CHECKIN, VERSION-CONTROL, UNCHECKOUT, MKACTIVITY, MERGE, LOCK, UNLOCK, LABEL, CONNECT";
+
+/// What `progress.show` accepts.
+const FORMATS: &str = "expected one of json, jsonp, legacy, dump";
 
 fn out_of_range(value: &str) -> String {
     format!("progress.ttl: expected 0 to 31536000 seconds, got {value}")
 }
 
+fn no_number(kind: &str) -> String {
+    format!("expected number, got {kind}: progress.ttl takes 0 to 31536000 seconds")
+}
+
+fn unknown_format(name: &str) -> String {
+    format!("progress.show: unknown format \"{name}\", {FORMATS}")
+}
+
+fn no_format(kind: &str) -> String {
+    format!("progress.show expects an optional string as parameter, got {kind}, {FORMATS}")
+}
+
+fn unknown_method(name: &str) -> String {
+    format!("progress.methods: unknown method: {name}, {METHODS}")
+}
+
 fn no_string(entry: usize, kind: &str) -> String {
-    format!("progress.methods option expects a list of strings, entry #{entry} is of type {kind}")
+    format!("progress.methods option expects a list of strings, entry #{entry} is of type {kind}, {METHODS}")
 }
 
 fn ttl(value: Value, expected: &str) {
     setup("progress.ttl", value, expected);
+}
+
+fn entries(value: Value, expected: &str) {
+    setup("progress.entries", value, expected);
 }
 
 fn methods(value: Value, expected: &str) {
@@ -76,8 +104,8 @@ fn show(value: Value, expected: &str) {
     action("progress.show", value, expected);
 }
 
-fn track(value: Value) {
-    action("progress.track", value, "progress.track doesn't expect any parameters");
+fn track(value: Value, kind: &str) {
+    action("progress.track", value, &format!("progress.track doesn't expect any parameters, got one of type {kind}"));
 }
 
 fn setup(name: &str, value: Value, expected: &str) {
@@ -115,6 +143,8 @@ fn accepted() {
         ("progress.ttl", json!(1)),
         ("progress.ttl", json!([60])),
         ("progress.ttl", json!(31_536_000)),
+        ("progress.entries", json!(1000)),
+        ("progress.entries", json!([50_000_000])),
         ("progress.methods", json!("GET")),
         ("progress.methods", json!(["GET", "POST", "PUT", "CONNECT"])),
         ("progress.methods", json!([])),

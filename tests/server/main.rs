@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod crowd;
 mod download;
+mod entries;
 mod id;
 mod lifetime;
 mod options;
@@ -26,6 +27,7 @@ const ALL: &[&[Test]] = &[
     connection::TESTS,
     crowd::TESTS,
     download::TESTS,
+    entries::TESTS,
     id::TESTS,
     lifetime::TESTS,
     options::TESTS,

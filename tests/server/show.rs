@@ -106,7 +106,7 @@ fn http_1_0(workers: usize) {
 }
 
 fn falls_through(workers: usize) {
-    let too_long = "X-Progress-Id=".to_string() + &"y".repeat(129);
+    let too_long = "X-Progress-Id=".to_string() + &"y".repeat(1025);
     sites::plain(workers).serve(|server| {
         for query in ["", "?", "?X-Progress-Id", "?X-Progress-Id=", "?X-Progress-ID=", "?Id=a", &format!("?{too_long}")]
         {

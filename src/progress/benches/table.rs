@@ -1,25 +1,25 @@
 //! The table alone: what one operation takes, by the number of finished entries and of threads; and what formats take.
 
 use criterion::{BenchmarkId, Criterion};
-use progress::{Counters, Ending, Format, Numbers, Report, RequestId, Table, TimeToLive, Timestamp};
+use progress::{Counters, End, Entries, FORMATS, Key, Numbers, RequestId, Snapshot, Table, TimeToLive, Timestamp};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const NOW: Timestamp = Timestamp(0);
-const DONE: Ending = Ending { status: 200, whole: true };
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 const THREADS: [usize; 4] = [1, 2, 4, 8];
 /// How many entries the threads share.
 const SHARED: u64 = 10_000;
 
 /// A request that stands still.
+#[derive(Clone)]
 struct Still;
 
 impl Counters for Still {
     fn read(&self) -> Numbers {
-        Numbers::new(1_000, 0, 5_000, 0)
+        Numbers::new(1_000, 0, Some(5_000), 0)
     }
 }
 
@@ -38,12 +38,18 @@ fn request_id(id: &[u8; 32]) -> RequestId<'_> {
 }
 
 fn track_and_finish(table: &Table<Still>, id: &[u8; 32], now: Timestamp) {
-    let ticket = table.track(request_id(id), Still, now).expect("a table that is on");
-    table.finish(ticket, DONE, now);
+    let ticket = table.track(request_id(id), &Still, now).expect("there is room");
+    table.finish(ticket, 200, End::Whole, now);
+}
+
+/// A table that has room for all entries of these benchmarks.
+fn empty(seconds: i64) -> Table<Still> {
+    let time_to_live = TimeToLive::new(seconds).expect("a time to live that is accepted");
+    Table::new(time_to_live, Entries::new(2_000_000).expect("a number that is accepted"), Key::new(&[7; 16]))
 }
 
 fn filled(ids: &[[u8; 32]]) -> Table<Still> {
-    let table = Table::default();
+    let table = empty(30);
     ids.iter().for_each(|id| track_and_finish(&table, id, NOW));
     table
 }
@@ -65,18 +71,24 @@ fn is_test() -> bool {
     !std::env::args().any(|argument| argument == "--bench")
 }
 
+/// In the order in which the entries were made, and in another one, in which the next entry is hardly ever in a cache.
 fn by_size(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("entries");
     for size in SIZES.into_iter().filter(|size| *size == SIZES[0] || !is_test()) {
-        let ids = ids(size);
-        let table = filled(&ids);
-        let mut next = ids.iter().cycle();
-        group.bench_function(BenchmarkId::new("poll", size), |bencher| {
-            bencher.iter(|| table.report(request_id(next.next().expect("an endless line")), NOW));
-        });
-        group.bench_function(BenchmarkId::new("track and finish", size), |bencher| {
-            bencher.iter(|| track_and_finish(&table, next.next().expect("an endless line"), NOW));
-        });
+        let in_order = ids(size);
+        let mut at_random = in_order.clone();
+        fastrand::Rng::with_seed(size).shuffle(&mut at_random);
+        for (order, ids) in [("in order", &in_order), ("at random", &at_random)] {
+            let table = filled(&in_order);
+            let mut next = ids.iter().cycle();
+            let mut next = move || next.next().expect("an endless line");
+            group.bench_function(BenchmarkId::new(format!("poll {order}"), size), |bencher| {
+                bencher.iter(|| table.look_up(request_id(next()), NOW));
+            });
+            group.bench_function(BenchmarkId::new(format!("track and finish {order}"), size), |bencher| {
+                bencher.iter(|| track_and_finish(&table, next(), NOW));
+            });
+        }
     }
     group.finish();
 }
@@ -89,12 +101,12 @@ fn by_threads(criterion: &mut Criterion) {
     for threads in THREADS {
         group.bench_function(BenchmarkId::new("poll", threads), |bencher| {
             bencher.iter_custom(|times| {
-                on_threads(threads, times, |number| _ = black_box(table.report(request_id(at(number)), NOW)))
+                on_threads(threads, times, |number| _ = black_box(table.look_up(request_id(at(number)), NOW)))
             });
         });
         group.bench_function(BenchmarkId::new("poll one id", threads), |bencher| {
             bencher.iter_custom(|times| {
-                on_threads(threads, times, |_| _ = black_box(table.report(request_id(at(0)), NOW)))
+                on_threads(threads, times, |_| _ = black_box(table.look_up(request_id(at(0)), NOW)))
             });
         });
         group.bench_function(BenchmarkId::new("track and finish", threads), |bencher| {
@@ -106,8 +118,7 @@ fn by_threads(criterion: &mut Criterion) {
 
 /// Each new request takes old ones out, so that the table keeps its size.
 fn expire(criterion: &mut Criterion) {
-    let table = Table::default();
-    table.set_time_to_live(TimeToLive::new(1).expect("a second is accepted"));
+    let table = empty(1);
     let clock = AtomicU64::new(0);
     criterion.bench_function("track, finish and expire", |bencher| {
         bencher.iter(|| {
@@ -118,11 +129,12 @@ fn expire(criterion: &mut Criterion) {
 }
 
 fn formats(criterion: &mut Criterion) {
-    let numbers = Numbers::new(123_456, 0, 200_000, 0);
+    let numbers = Numbers::new(123_456, 0, Some(200_000), 0);
+    let snapshot = Snapshot { numbers, began: NOW, outcome: None };
     let mut group = criterion.benchmark_group("formats");
-    for format in [Format::Json, Format::Jsonp, Format::Legacy] {
-        group.bench_function(format!("{format:?}"), |bencher| {
-            bencher.iter(|| format.write(black_box(&Report::Running(numbers)), b"progress"));
+    for format in FORMATS {
+        group.bench_function(format.name, |bencher| {
+            bencher.iter(|| format.write(black_box(Some(&snapshot)), b"progress"));
         });
     }
     group.finish();

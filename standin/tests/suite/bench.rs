@@ -7,6 +7,7 @@ use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
 use standin::server::StandInServer;
+use standin::value::Data;
 use testkit::module;
 
 /// A loaded module that is prepared for requests.
@@ -16,10 +17,27 @@ pub struct Bench<'m> {
     pub show: Action<'m>,
 }
 
+/// Loads the module, which has to say so.
+pub fn load(server: &StandInServer) -> Module<'_> {
+    let module = Module::load(server, &module().unwrap()).expect("it is a good server");
+    let lines = server.log.take();
+    let [line] = lines.as_slice() else { panic!("one line was expected: {lines:?}") };
+    assert!(line.starts_with("(info) ") && line.contains(": mod_progress ") && line.contains("Rust"), "{line}");
+    module
+}
+
 /// Runs `test` on a server with that many workers. Whatever is in its log afterwards is a failure.
 pub fn bench(memory: Memory, workers: u32, test: impl FnOnce(&Bench<'_>)) {
+    bench_with(&[], memory, workers, test);
+}
+
+/// The same with these setups.
+pub fn bench_with(setups: &[(&str, Data)], memory: Memory, workers: u32, test: impl FnOnce(&Bench<'_>)) {
     let server = StandInServer::new(workers, memory, Log::kept());
-    let module = Module::load(&server, &module().unwrap()).expect("it is a good server");
+    let module = load(&server);
+    for (name, value) in setups {
+        assert!(server.set_up(name, Some(value)), "{name} {value:?}");
+    }
     module.handle_prepare();
     let [track, show] =
         ["progress.track", "progress.show"].map(|name| server.action(name, None).expect("the module has this action"));

@@ -1,6 +1,6 @@
 //! Servers that are not as the module's declarations say.
 
-use crate::bench::{Bench, bench, query};
+use crate::bench::{Bench, bench, load, query};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
@@ -109,7 +109,7 @@ fn refuses_without_a_server() {
 
 fn inactive(change: fn(Layout<'_>), reason: &str) {
     let server = server();
-    let module = Module::load(&server, &module().unwrap()).expect("nothing is wrong yet");
+    let module = load(&server);
     let [track, show] = ["progress.track", "progress.show"].map(|name| server.action(name, None).unwrap());
     spoil(&server, change);
     module.handle_prepare();

@@ -67,9 +67,14 @@ fn tests_a_description() {
         {"path": "/progress", "actions": [["progress.show"], ["respond", 404, "no id\n"]]},
         {"actions": [["progress.methods", "GET"], ["respond"]]},
     ]));
-    assert_eq!(test(&good), (Some(0), String::new()));
+    let passes = |description: &Json| {
+        let (status, log) = test(description);
+        assert_eq!(status, Some(0), "{log}");
+        assert!(log.lines().count() == 1 && log.contains("(info) "), "{log}");
+    };
+    passes(&good);
     good["setup"] = json!([["progress.ttl", 5], ["progress.debug", true]]);
-    assert_eq!(test(&good), (Some(0), String::new()));
+    passes(&good);
 }
 
 fn refuses_bad_descriptions() {

@@ -1,6 +1,6 @@
 //! Requests with what the ABI allows and no client sends.
 
-use crate::bench::{Bench, ask, bench, query};
+use crate::bench::{Bench, ask, bench, bench_with, query};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
@@ -16,7 +16,7 @@ use testkit::wait;
 type Test = fn(&Bench<'_>);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 17] = [
         ("queries_of_every_kind", queries_of_every_kind),
         ("a_query_without_bytes", a_query_without_bytes),
         ("methods_that_are_none", methods_that_are_none),
@@ -31,16 +31,25 @@ pub fn trials() -> Vec<Trial> {
         ("tracked_twice", tracked_twice),
         ("already_handled", already_handled),
         ("an_id_used_again_on_another_worker", an_id_used_again_on_another_worker),
-        ("forgotten_after_their_time_to_live", forgotten_after_their_time_to_live),
         ("options_that_are_neither_true_nor_false", options_that_are_neither_true_nor_false),
         ("a_log_line_with_an_awkward_id", a_log_line_with_an_awkward_id),
         ("unloaded_with_requests_still_open", unloaded_with_requests_still_open),
     ];
-    let each = tests.into_iter().flat_map(|(name, test)| {
-        [(Memory::Guarded, "guarded"), (Memory::Poisoned, "poisoned")]
-            .map(|(memory, kind)| trial(format!("requests::{name}::{kind}"), move || bench(memory, 2, test)))
+    let with_setups: [(&str, &str, i64, Test); 2] = [
+        ("forgotten_after_their_time_to_live", "progress.ttl", 1, forgotten_after_their_time_to_live),
+        ("not_tracked_where_as_many_run_as_may_be_known", "progress.entries", 1000, not_tracked_where_all_run),
+    ];
+    let each = tests.into_iter().flat_map(|(name, test)| both(name, move |memory| bench(memory, 2, test)));
+    let with_setups = with_setups.into_iter().flat_map(|(name, setup, value, test)| {
+        both(name, move |memory| bench_with(&[(setup, Data::Number(value))], memory, 2, test))
     });
-    each.collect()
+    each.chain(with_setups).collect()
+}
+
+/// A test in each of two kinds of memory.
+fn both(name: &str, test: impl Fn(Memory) + Copy + Send + 'static) -> [Trial; 2] {
+    [(Memory::Guarded, "guarded"), (Memory::Poisoned, "poisoned")]
+        .map(|(memory, kind)| trial(format!("requests::{name}::{kind}"), move || test(memory)))
 }
 
 fn state(report: &str) -> String {
@@ -50,7 +59,7 @@ fn state(report: &str) -> String {
 
 fn queries_of_every_kind(bench: &Bench<'_>) {
     let id = |length: usize, byte: u8| vec![byte; length];
-    let known = [id(1, b'a'), id(128, b'b'), id(128, 0xff), id(3, 0), b"\0".to_vec(), b"\r\n\"\\<%".to_vec()];
+    let known = [id(1, b'a'), id(128, b'b'), id(1024, 0xff), id(3, 0), b"\0".to_vec(), b"\r\n\"\\<%".to_vec()];
     for id in known {
         let name = id.escape_ascii().to_string();
         let mut request = bench.tracked(&id);
@@ -64,7 +73,7 @@ fn queries_of_every_kind(bench: &Bench<'_>) {
         Some(Vec::new()),
         Some(vec![0; 1000]),
         Some(vec![b'='; 1 << 20]),
-        Some(query(&id(129, b'a'))),
+        Some(query(&id(1025, b'a'))),
         Some(query(b"&X-Progress-Id=a")),
     ];
     for query in without_id {
@@ -136,8 +145,10 @@ fn ends_that_are_not_whole(bench: &Bench<'_>) {
         // Encrypted.
         (Close::Ended, true, 100, 150, "done"),
         (Close::Ended, true, 100, 99, "error"),
-        (Close::TimedOut, true, 100, 100, "done"),
         (Close::TimedOut, true, 100, 99, "error"),
+        // Encrypted: more bytes than there are to send, and yet not all.
+        (Close::TimedOut, true, 100, 150, "error"),
+        (Close::Failed, false, 100, 100, "error"),
         (Close::TimedOut, false, 100, 100, "error"),
         (Close::BrokenOff, true, 100, 100, "error"),
         (Close::BrokenOff, false, 100, 100, "error"),
@@ -302,7 +313,6 @@ fn an_id_used_again_on_another_worker(bench: &Bench<'_>) {
 }
 
 fn forgotten_after_their_time_to_live(bench: &Bench<'_>) {
-    assert!(bench.server().set_up("progress.ttl", Some(&Data::Number(1))));
     let mut request = bench.tracked(b"a");
     request.set_status(200);
     let start = Instant::now();
@@ -314,6 +324,32 @@ fn forgotten_after_their_time_to_live(bench: &Bench<'_>) {
     assert_eq!(bench.report(b"a"), r#"{"state": "unknown"}"#);
     // The module's clock is a few milliseconds coarse.
     assert!(start.elapsed() > Duration::from_millis(900), "it was forgotten after {:?}", start.elapsed());
+}
+
+fn not_tracked_where_all_run(bench: &Bench<'_>) {
+    let mut running = Vec::new();
+    let refused = loop {
+        let request = bench.tracked(format!("id{}", running.len()).as_bytes());
+        if request.slot() == 0 {
+            break request;
+        }
+        running.push(request);
+    };
+    assert!((950..=1000).contains(&running.len()), "{} requests", running.len());
+    let mut refused = vec![refused];
+    refused.extend((0..10).map(|_| bench.tracked(b"one more")).filter(|request| request.slot() == 0));
+    let lines = bench.server().log.take();
+    let [line] = lines.as_slice() else { panic!("one line was expected: {lines:?}") };
+    assert!(line.starts_with("(warning) ") && line.contains("progress.track: not tracked: 1 ("), "{line}");
+    assert_eq!(bench.report(b"id0"), bench.report(b"id1"), "those that run are known");
+    refused.into_iter().for_each(|request| request.close(Close::KeptAlive));
+    for request in running.drain(..) {
+        request.close(Close::KeptAlive);
+        // What has ended gives way to what begins.
+        let next = bench.tracked(b"next");
+        assert_ne!(next.slot(), 0);
+        next.close(Close::KeptAlive);
+    }
 }
 
 fn options_that_are_neither_true_nor_false(bench: &Bench<'_>) {

@@ -1,9 +1,10 @@
 //! Values of the configuration of every kind that the ABI allows.
 
-use crate::bench::bench;
+use crate::bench::{Bench, bench, load};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
+use standin::log::Log;
 use standin::memory::Memory;
 use standin::server::StandInServer;
 use standin::value::{Data, Value};
@@ -174,21 +175,26 @@ fn methods(server: &StandInServer, value: Option<&Data>) -> Option<i64> {
 }
 
 fn a_refused_value_changes_nothing() {
-    bench(Memory::Guarded, 1, |bench| {
-        let server = bench.server();
-        assert!(server.set_up("progress.ttl", number(0).as_ref()));
-        assert!(!server.set_up("progress.ttl", number(-5).as_ref()));
-        assert!(server.set_up("progress.methods", string("GET").as_ref()));
-        assert!(!server.set_up("progress.methods", string("POTS").as_ref()));
-        assert_eq!(server.log.take().len(), 3);
-        let request = bench.tracked(b"a");
-        assert_eq!(request.slot(), 0, "POST is tracked again");
-        drop(request);
-        let mut request = standin::request::Request::new(bench.module, 0);
-        request.enter(sys::LI_HTTP_METHOD_GET, Some(&crate::bench::query(b"a")), 0);
-        request.perform(&bench.track);
-        assert_ne!(request.slot(), 0, "GET is not tracked any more");
-        drop(request);
-        assert_eq!(bench.report(b"a"), r#"{"state": "unknown"}"#, "it does not end at once any more");
-    });
+    let server = StandInServer::new(1, Memory::Guarded, Log::kept());
+    let module = load(&server);
+    assert!(server.set_up("progress.ttl", number(0).as_ref()));
+    assert!(!server.set_up("progress.ttl", number(-5).as_ref()));
+    assert!(server.set_up("progress.methods", string("GET").as_ref()));
+    assert!(!server.set_up("progress.methods", string("POTS").as_ref()));
+    assert_eq!(server.log.take().len(), 3);
+    module.handle_prepare();
+    let [track, show] = ["progress.track", "progress.show"].map(|name| server.action(name, None).unwrap());
+    let bench = Bench { module: &module, track, show };
+    let request = bench.tracked(b"a");
+    assert_eq!(request.slot(), 0, "POST is tracked again");
+    drop(request);
+    let mut request = standin::request::Request::new(bench.module, 0);
+    request.enter(sys::LI_HTTP_METHOD_GET, Some(&crate::bench::query(b"a")), 0);
+    request.perform(&bench.track);
+    assert_ne!(request.slot(), 0, "GET is not tracked any more");
+    drop(request);
+    assert_eq!(bench.report(b"a"), r#"{"state": "unknown"}"#, "it does not end at once any more");
+    drop(bench);
+    drop(module);
+    assert_eq!(server.log.take(), [""; 0]);
 }

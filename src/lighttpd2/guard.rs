@@ -1,4 +1,4 @@
-//! Panics end here.
+//! Panics end here: none leaves Rust.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,231 @@
+//! What lighttpd2 calls, for any module: each function converts its arguments, guards against a panic and delegates. Outside
+//! of a guard stands only what cannot panic.
+//!
+//! "lighttpd2 passes" in a proof stands for: this is a callback that lighttpd2 calls with live objects of these types, on
+//! the thread that they belong to, and they stay so until the callback returns.
+
+use super::guard::guard;
+use super::plugin::{Data, free_data, option_rows};
+use super::{
+    Action, Boxed, Connection, Deed, Level, Log, Module, OptionKind, OptionRow, Plugin, Refusal, Server, Setup,
+    VRequest, Value, sys,
+};
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+/// What an action of lighttpd2's has as its parameter.
+struct Performance<M: 'static> {
+    plugin: *mut sys::liPlugin,
+    name: &'static CStr,
+    deed: Deed<M>,
+}
+
+pub(super) unsafe extern "C" fn free<M: Module>(srv: *mut sys::liServer, plugin: *mut sys::liPlugin) {
+    guard(
+        // SAFETY: lighttpd2 passes the plugin, and frees it afterwards. The workers were freed before, and with them every
+        // request.
+        || unsafe { free_data::<M>(plugin) },
+        |panic| log_failure(srv, M::NAME, &format!("internal error: {panic}")),
+    );
+}
+
+pub(super) unsafe extern "C" fn handle_prepare<M: Module>(srv: *mut sys::liServer, plugin: *mut sys::liPlugin) {
+    // SAFETY: lighttpd2 passes the server and this plugin.
+    let (server, module) = unsafe { (Server::new(srv), Plugin::<M>::new(plugin).module()) };
+    let Some(server) = server else { return };
+    guard(|| module.prepare(server, server.check_workers()), |panic| report::<M>(srv, module, M::NAME, panic));
+}
+
+pub(super) unsafe extern "C" fn handle_prepare_worker<M: Module>(
+    srv: *mut sys::liServer,
+    plugin: *mut sys::liPlugin,
+    worker: *mut sys::liWorker,
+) {
+    // SAFETY: lighttpd2 passes the server and this plugin, whose data are freed after the workers.
+    unsafe {
+        let data = Plugin::<M>::new(plugin).data();
+        let Some(server) = Server::new(srv).filter(|server| server.check_workers().is_ok()) else { return };
+        guard(
+            || data.timers.start::<M>(server, worker, plugin),
+            |panic| report::<M>(srv, &data.module, M::NAME, panic),
+        );
+    }
+}
+
+pub(super) unsafe extern "C" fn handle_worker_stop<M: Module>(
+    srv: *mut sys::liServer,
+    plugin: *mut sys::liPlugin,
+    worker: *mut sys::liWorker,
+) {
+    // SAFETY: lighttpd2 passes this plugin and a worker.
+    unsafe {
+        let data: &Data<M> = Plugin::new(plugin).data();
+        guard(|| data.timers.stop(worker), |panic| report::<M>(srv, &data.module, M::NAME, panic));
+    }
+}
+
+pub(super) unsafe extern "C" fn handle_close<M: Module>(
+    connection: *mut sys::liConnection,
+    plugin: *mut sys::liPlugin,
+) {
+    // SAFETY: lighttpd2 passes a connection and this plugin.
+    let (connection, plugin) = unsafe { (Connection::new(connection), Plugin::<M>::new(plugin)) };
+    let vr = connection.main_vrequest();
+    if !vr.slot(plugin).is_clear() {
+        guarded(vr, plugin, |_| M::handle_close(plugin, connection));
+    }
+}
+
+pub(super) unsafe extern "C" fn handle_vrclose<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
+    // SAFETY: lighttpd2 passes a request and this plugin.
+    let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::<M>::new(plugin)) };
+    if !vr.slot(plugin).is_clear() {
+        guarded(vr, plugin, |vr| M::handle_vrclose(plugin, vr));
+    }
+}
+
+/// Apart, so that requests that do not concern the module do not pay for its stack frame.
+#[inline(never)]
+fn guarded<'a, M: Module>(vr: VRequest<'a>, plugin: Plugin<'_, M>, operation: impl FnOnce(VRequest<'a>)) {
+    guard(|| operation(vr), |panic| report_in(vr, plugin, M::NAME, panic));
+}
+
+pub(super) unsafe extern "C" fn set_up<M: Module>(
+    srv: *mut sys::liServer,
+    plugin: *mut sys::liPlugin,
+    value: *mut sys::liValue,
+    row: *mut c_void,
+) -> sys::gboolean {
+    // SAFETY: lighttpd2 passes this plugin, a value or NULL, and what `Data::default` gave it for this row.
+    let (module, value, row) =
+        unsafe { (Plugin::<M>::new(plugin).module(), Value::new(value), &*row.cast::<Setup<M>>()) };
+    configured(srv, row.name, || (row.set)(module, value)).is_some().into()
+}
+
+pub(super) unsafe extern "C" fn parse_number<M: Module>(
+    srv: *mut sys::liServer,
+    _wrk: *mut sys::liWorker,
+    _plugin: *mut sys::liPlugin,
+    number: usize,
+    value: *mut sys::liValue,
+    parsed: *mut sys::liOptionValue,
+) -> sys::gboolean {
+    let Some(OptionRow { name, kind: OptionKind::Number(_, parse) }) = option_rows::<M>(false).nth(number) else {
+        return 0;
+    };
+    // SAFETY: lighttpd2 passes a value, or NULL for the default.
+    let value = unsafe { Value::new(value) };
+    let Some(parsed_number) = configured(srv, name, || parse(value)) else { return 0 };
+    // SAFETY: lighttpd2 passes the place for the result.
+    unsafe { (*parsed).number = parsed_number };
+    1
+}
+
+pub(super) unsafe extern "C" fn parse_boxed<M: Module>(
+    srv: *mut sys::liServer,
+    _wrk: *mut sys::liWorker,
+    _plugin: *mut sys::liPlugin,
+    number: usize,
+    value: *mut sys::liValue,
+    parsed: *mut sys::gpointer,
+) -> sys::gboolean {
+    let Some(OptionRow { name, kind: OptionKind::Boxed(_, parse) }) = option_rows::<M>(true).nth(number) else {
+        return 0;
+    };
+    // SAFETY: lighttpd2 passes a value, or NULL for the default.
+    let value = unsafe { Value::new(value) };
+    let Some(boxed) = configured(srv, name, || parse(value)) else { return 0 };
+    // Never NULL: lighttpd2 looks at what an action sets without asking.
+    let boxed = Box::into_raw(Box::<Option<Boxed>>::new(boxed));
+    // SAFETY: lighttpd2 passes the place for the result.
+    unsafe { *parsed = boxed.cast() };
+    1
+}
+
+pub(super) unsafe extern "C" fn free_boxed<M: Module>(
+    srv: *mut sys::liServer,
+    _plugin: *mut sys::liPlugin,
+    _number: usize,
+    boxed: sys::gpointer,
+) {
+    guard(
+        || {
+            if !boxed.is_null() {
+                // SAFETY: lighttpd2 passes what `parse_boxed` made, once, when nobody has it any more.
+                drop(unsafe { Box::from_raw(boxed.cast::<Option<Boxed>>()) });
+            }
+        },
+        |panic| log_failure(srv, M::NAME, &format!("internal error: {panic}")),
+    );
+}
+
+pub(super) unsafe extern "C" fn create_action<M: Module>(
+    srv: *mut sys::liServer,
+    _wrk: *mut sys::liWorker,
+    plugin: *mut sys::liPlugin,
+    value: *mut sys::liValue,
+    row: *mut c_void,
+) -> *mut sys::liAction {
+    // SAFETY: lighttpd2 passes a value or NULL, and what `Data::default` gave it for this row.
+    let (value, row) = unsafe { (Value::new(value), &*row.cast::<Action<M>>()) };
+    let Some(deed) = configured(srv, row.name, || (row.create)(value)) else { return ptr::null_mut() };
+    let performance = Box::into_raw(Box::new(Performance { plugin, name: row.name, deed }));
+    // SAFETY: `perform` takes a performance, whose plugin outlives its actions, and leaves its context alone, so that there
+    // is nothing to clean up; `free_action` frees it.
+    unsafe { sys::li_action_new_function(Some(perform::<M>), None, Some(free_action::<M>), performance.cast()) }
+}
+
+unsafe extern "C" fn perform<M: Module>(
+    vr: *mut sys::liVRequest,
+    performance: *mut c_void,
+    _context: *mut *mut c_void,
+) -> sys::liHandlerResult {
+    // SAFETY: lighttpd2 passes a request, and what `create_action` gave to the action.
+    let (vr, plugin, performance) = unsafe {
+        let performance = &*performance.cast::<Performance<M>>();
+        (VRequest::new(vr), Plugin::new(performance.plugin), performance)
+    };
+    guard(|| (performance.deed)(plugin, vr), |panic| report_in(vr, plugin, performance.name, panic));
+    sys::LI_HANDLER_GO_ON
+}
+
+unsafe extern "C" fn free_action<M: Module>(srv: *mut sys::liServer, performance: *mut c_void) {
+    guard(
+        // SAFETY: lighttpd2 passes what `create_action` made, once.
+        || drop(unsafe { Box::from_raw(performance.cast::<Performance<M>>()) }),
+        |panic| log_failure(srv, M::NAME, &format!("internal error: {panic}")),
+    );
+}
+
+/// What `configure` makes; else `None`, and the reason in the log.
+fn configured<T>(srv: *mut sys::liServer, name: &CStr, configure: impl FnOnce() -> Result<T, Refusal>) -> Option<T> {
+    guard(
+        || configure().map_err(|refusal| log_error(srv, &refusal.to_string())).ok(),
+        |panic| {
+            log_failure(srv, name, &format!("internal error: {panic}"));
+            None
+        },
+    )
+}
+
+/// Says what became of a panic in a module's function.
+pub(super) fn report<M: Module>(srv: *mut sys::liServer, module: &M, what: &CStr, panic: &str) {
+    let consequence = module.panicked(what);
+    log_failure(srv, what, &format!("internal error: {panic}{consequence}"));
+}
+
+fn report_in<M: Module>(vr: VRequest<'_>, plugin: Plugin<'_, M>, what: &CStr, panic: &str) {
+    let consequence = plugin.module().panicked(what);
+    vr.log(Level::Error, &format!("{}: internal error: {panic}{consequence}", what.to_string_lossy()));
+}
+
+fn log_failure(srv: *mut sys::liServer, what: &CStr, how: &str) {
+    log_error(srv, &format!("{}: {how}", what.to_string_lossy()));
+}
+
+fn log_error(srv: *mut sys::liServer, text: &str) {
+    // SAFETY: only callbacks call this, with the server that lighttpd2 passes.
+    if let Some(server) = unsafe { Server::new(srv) } {
+        server.log(Level::Error, text);
+    }
+}

@@ -1,0 +1,221 @@
+//! Finished requests, in the order of their end.
+
+use super::fingerprint::Fingerprint;
+use super::{End, Numbers, Outcome, Snapshot, Timestamp};
+use memmap2::MmapMut;
+use std::collections::VecDeque;
+use std::io;
+
+/// How many records a map has room for: 64 KiB of them, so that maps are few and none is emptied in vain for long.
+const PER_MAP: usize = 1024;
+
+/// Positions are counted in so many bits, and start again from zero.
+pub const POSITION_BITS: u32 = 19;
+
+/// The most records that there may be.
+pub const LONGEST: usize = 1 << POSITION_BITS;
+
+/// A finished request, in 64 bytes: a cache line.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Record([u64; 8]);
+
+/// Finished requests, in the order of their end, in maps that go back to the system as they become empty. A record keeps its
+/// position until it is taken out.
+#[derive(Default)]
+pub struct History {
+    maps: VecDeque<MmapMut>,
+    /// How many records of the first map have been taken out.
+    taken: usize,
+    length: usize,
+    /// The position of the oldest.
+    first: usize,
+}
+
+impl Record {
+    const FLAGS: u32 = 1 + 1 + End::BITS;
+
+    /// `snapshot` is that of a request with this outcome.
+    pub fn new(fingerprint: Fingerprint, numbers: Numbers, outcome: &Outcome) -> Self {
+        let Fingerprint([first, second]) = fingerprint;
+        let request_size = numbers.request_size();
+        let flags = outcome.end.into_bits() << 2 | u64::from(request_size.is_some()) << 1;
+        let duration = u32::try_from(outcome.ended.0.saturating_sub(outcome.began.0)).unwrap_or(u32::MAX);
+        Self([
+            first,
+            second,
+            numbers.received(),
+            numbers.sent(),
+            request_size.unwrap_or(0),
+            numbers.response_size(),
+            outcome.ended.0 << Self::FLAGS | flags,
+            u64::from(duration) << 32 | u64::from(outcome.status as u32),
+        ])
+    }
+
+    /// The fingerprint of its id.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint([self.0[0], self.0[1]])
+    }
+
+    /// When the request ended.
+    pub fn ended(&self) -> Timestamp {
+        Timestamp(self.0[6] >> Self::FLAGS)
+    }
+
+    /// Whether its id belongs to a newer request.
+    pub fn is_superseded(&self) -> bool {
+        self.0[6] & 1 != 0
+    }
+
+    fn supersede(&mut self) {
+        self.0[6] |= 1;
+    }
+
+    /// What is known of the request. Durations of more than 49 days are cut to that.
+    pub fn snapshot(&self) -> Snapshot {
+        let [_, _, received, sent, request_size, response_size, flags, rest] = self.0;
+        let request_size = (flags & 2 != 0).then_some(request_size);
+        let ended = self.ended();
+        let began = Timestamp(ended.0.saturating_sub(rest >> 32));
+        let outcome = Outcome { status: rest as u32 as i32, end: End::from_bits(flags >> 2), began, ended };
+        Snapshot { numbers: Numbers::new(received, sent, request_size, response_size), began, outcome: Some(outcome) }
+    }
+}
+
+impl History {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Adds a record and returns its position. There have to be less than [`LONGEST`].
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub fn push(&mut self, record: Record) -> io::Result<u32> {
+        let end = self.taken + self.length;
+        if end == self.maps.len() * PER_MAP {
+            self.maps.push_back(MmapMut::map_anon(PER_MAP * size_of::<Record>())?);
+        }
+        records_mut(&mut self.maps[end / PER_MAP])[end % PER_MAP] = record.0;
+        self.length += 1;
+        Ok(((self.first + self.length - 1) % LONGEST) as u32)
+    }
+
+    /// The oldest record, with its position.
+    pub fn oldest(&self) -> Option<(u32, Record)> {
+        (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
+    }
+
+    /// Takes the oldest record out.
+    pub fn pop(&mut self) {
+        if self.length == 0 {
+            return;
+        }
+        self.length -= 1;
+        self.taken += 1;
+        self.first = (self.first + 1) % LONGEST;
+        if self.length == 0 {
+            self.maps.clear();
+            self.taken = 0;
+        } else if self.taken == PER_MAP {
+            self.maps.pop_front();
+            self.taken = 0;
+        }
+    }
+
+    /// The record at `position`, which is one that [`push`](Self::push) has returned and that was not taken out yet.
+    pub fn get(&self, position: u32) -> Record {
+        self.at(self.place(position))
+    }
+
+    /// Marks the record at `position` as one whose id belongs to a newer request.
+    pub fn supersede(&mut self, position: u32) {
+        let place = self.place(position);
+        let mut record = self.at(place);
+        record.supersede();
+        records_mut(&mut self.maps[place / PER_MAP])[place % PER_MAP] = record.0;
+    }
+
+    /// All of them with their positions, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Record)> {
+        (0..self.length).map(|number| (((self.first + number) % LONGEST) as u32, self.at(self.taken + number)))
+    }
+
+    fn place(&self, position: u32) -> usize {
+        self.taken + (position as usize).wrapping_sub(self.first) % LONGEST
+    }
+
+    fn at(&self, place: usize) -> Record {
+        Record(records(&self.maps[place / PER_MAP])[place % PER_MAP])
+    }
+}
+
+fn records(map: &MmapMut) -> &[[u64; 8]] {
+    bytemuck::cast_slice(map)
+}
+
+fn records_mut(map: &mut MmapMut) -> &mut [[u64; 8]] {
+    bytemuck::cast_slice_mut(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Side;
+    use super::*;
+
+    fn record(number: u64) -> Record {
+        let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(0), ended: Timestamp(number) };
+        Record::new(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), &outcome)
+    }
+
+    #[test]
+    fn a_record_tells_what_it_was_told() {
+        let sizes = [0, 1, u64::MAX];
+        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 58, (1 << 58) + 7)] {
+            for status in [i32::MIN, -1, 0, 200, i32::MAX] {
+                for end in [End::Whole, End::BrokenOff(Side::Client), End::BrokenOff(Side::Timeout)] {
+                    for size in sizes {
+                        for request_size in [None, Some(size)] {
+                            let numbers = Numbers::new(size, size, request_size, size);
+                            let [began, ended] = [began, ended].map(Timestamp);
+                            let outcome = Outcome { status, end, began, ended };
+                            let record = Record::new(Fingerprint([1, 2]), numbers, &outcome);
+                            assert_eq!(record.snapshot(), Snapshot { numbers, began, outcome: Some(outcome) });
+                            assert_eq!((record.fingerprint(), record.is_superseded()), (Fingerprint([1, 2]), false));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn comes_out_as_it_went_in_and_gives_its_maps_back() {
+        let mut history = History::default();
+        let (mut next, mut oldest) = (0, 0);
+        for round in 0..60_u64 {
+            for _ in 0..10_000 + round * 17 {
+                let position = history.push(record(next)).expect("there is memory");
+                assert_eq!(history.get(position).ended(), Timestamp(next));
+                next += 1;
+            }
+            while oldest + 500 < next {
+                let (position, record) = history.oldest().expect("it is not empty");
+                assert_eq!(record.ended(), Timestamp(oldest));
+                history.supersede(position);
+                assert!(history.get(position).is_superseded());
+                history.pop();
+                oldest += 1;
+            }
+            assert!(history.maps.len() <= 2, "{} maps for 500 records", history.maps.len());
+            assert!(history.iter().map(|(_, record)| record.ended().0).eq(oldest..next));
+        }
+        assert!(next as usize > LONGEST, "positions started again");
+        while history.len() > 0 {
+            history.pop();
+        }
+        assert_eq!((history.maps.len(), history.oldest().is_none()), (0, true));
+    }
+}

@@ -1,0 +1,94 @@
+//! The life of a tracked request.
+
+use crate::shared::{Live, Plugin, Progress};
+use crate::{clock, config};
+use lighttpd2::{Closing, Connection, Deed, Level, Log, Refusal, Slot, VRequest, Value};
+use progress::{End, NotTracked, Side, Ticket, request_id};
+
+/// The action with its value, which is none.
+pub fn create(value: Value<'_>) -> Result<Deed<Progress>, Refusal> {
+    config::nothing(value)?;
+    Ok(Box::new(track))
+}
+
+/// Tracks the request under the id in its query string.
+fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
+    if !config::is_method_tracked(vr, plugin) {
+        return;
+    }
+    let slot = vr.slot(plugin);
+    if !slot.is_clear() {
+        vr.log(Level::Warning, "progress.track: already tracking request");
+        return;
+    }
+    let Some(id) = request_id(vr.query()) else {
+        if config::is_debug(vr, plugin) {
+            vr.log(Level::Debug, "progress.track: X-Progress-Id parameter not found, cannot track request");
+        }
+        return;
+    };
+    // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns; should it or this function
+    // panic, `Progress::panicked` switches the table off, which does the same.
+    let Some(counters) = (unsafe { vr.counters() }) else { return };
+    let Some(table) = plugin.module().table() else { return };
+    match table.track(id, &Live(counters), clock::now()) {
+        Ok(ticket) => Tracked { ticket, closing: None }.store(slot),
+        Err(NotTracked::Off) => return,
+        Err(NotTracked::Full | NotTracked::NoMemory) => return plugin.module().report_untracked(&vr),
+    }
+    if config::is_debug(vr, plugin) {
+        let id = id.bytes().escape_ascii();
+        vr.log(Level::Debug, &format!("progress.track: tracking progress with id \"{id}\""));
+    }
+}
+
+/// `handle_close` of a tracked request: notes how its connection lets go of it, which cannot be told afterwards.
+pub fn closing(plugin: Plugin<'_>, connection: Connection<'_>) {
+    let slot = connection.main_vrequest().slot(plugin);
+    if let Some(tracked) = Tracked::load(slot) {
+        Tracked { closing: Some(connection.closing()), ..tracked }.store(slot);
+    }
+}
+
+/// `handle_vrclose` of a tracked request: ends its entry.
+pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
+    let slot = vr.slot(plugin);
+    let (Some(tracked), Some(table)) = (Tracked::load(slot), plugin.module().table()) else { return };
+    slot.clear();
+    let end = match tracked.closing {
+        Some(Closing::Complete) if vr.is_all_sent() => End::Whole,
+        Some(Closing::Complete | Closing::Client) => End::BrokenOff(Side::Client),
+        Some(Closing::Server) => End::BrokenOff(Side::Server),
+        Some(Closing::Timeout) => End::BrokenOff(Side::Timeout),
+        // The server stops, or lighttpd2's Lua runs the request inside of another one: that has no connection of its own.
+        None if vr.is_response_closed() => End::Whole,
+        None => End::BrokenOff(Side::Server),
+    };
+    table.finish(tracked.ticket, vr.status(), end, clock::now());
+}
+
+/// What the plugin keeps in a tracked request.
+struct Tracked {
+    ticket: Ticket,
+    /// How the request's connection lets go of it; `None` while that is not seen.
+    closing: Option<Closing>,
+}
+
+impl Tracked {
+    /// A slot holds, from its lowest bit: 1 for a tracked request, three bits for `closing`, the ticket.
+    const TICKET: u32 = 4;
+    const CLOSINGS: [Closing; 4] = [Closing::Complete, Closing::Client, Closing::Server, Closing::Timeout];
+
+    fn load(slot: Slot<'_>) -> Option<Self> {
+        let word = slot.get();
+        let closing = (word >> 1 & 7).checked_sub(1).and_then(|number| Self::CLOSINGS.get(number).copied());
+        (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits((word >> Self::TICKET) as u64), closing })
+    }
+
+    fn store(self, slot: Slot<'_>) {
+        const { assert!(Ticket::BITS + Self::TICKET <= usize::BITS) };
+        let ticket = (self.ticket.into_bits() as usize) << Self::TICKET;
+        let closing = self.closing.and_then(|closing| Self::CLOSINGS.iter().position(|one| *one == closing));
+        slot.set(ticket | closing.map_or(0, |number| number + 1) << 1 | 1);
+    }
+}
