@@ -5,8 +5,8 @@ INSTALL ?= install
 NAME = libmod_progress.so
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BUILT = $(TARGET)/release/$(NAME)
-# A line that only this module has, to tell it from the C module.
-MARK = mod_progress cannot be used with this server
+# A name that only this module exports, to tell it from the C module.
+MARK = MOD_PROGRESS_IN_RUST
 
 .PHONY: all demo install uninstall check test bench bench-quick help
 
@@ -27,8 +27,9 @@ install: $(BUILT) ## install it where lighttpd2 loads modules from (or in MODULE
 
 uninstall: ## remove it again, and bring back what was there before
 	@set -eu; dir="$${MODULE_DIR:-$$(scripts/module-dir)}"; at="$(DESTDIR)$$dir/$(NAME)"; \
-	if [ -e "$$at" ] && grep -q "$(MARK)" "$$at"; then rm "$$at"; echo "removed $$at"; fi; \
-	if [ -e "$$at.orig" ] && [ ! -e "$$at" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
+	if grep -qs "$(MARK)" "$$at"; then rm "$$at"; echo "removed $$at"; \
+	elif [ -e "$$at" ] || [ ! -e "$$at.orig" ]; then echo "this module is not in $(DESTDIR)$$dir" >&2; exit 1; fi; \
+	if [ -e "$$at.orig" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
 
 check: ## format, lints and tests
 	@NEED=ask scripts/need cc libclang

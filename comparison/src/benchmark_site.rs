@@ -23,6 +23,8 @@ pub struct BenchmarkSite<'a> {
     pub workers: usize,
     /// In seconds.
     pub time_to_live: u32,
+    /// How many entries there may be, for modules that can be told.
+    pub entries: Option<u32>,
     /// What `/KIND/plain` answers, for each kind.
     pub plain: Vec<(&'static str, HttpResponse)>,
     /// A command in front of the host's.
@@ -40,7 +42,15 @@ pub struct BenchmarkHost {
 impl<'a> BenchmarkSite<'a> {
     pub fn new(module: Option<&'a Path>, workers: usize) -> Self {
         let unknown = HttpResponse { body: br#"{"state": "unknown"}"#.to_vec(), ..HttpResponse::default() };
-        Self { module, workers, time_to_live: 600, plain: vec![("unknown", unknown)], wrap: vec![], backend: None }
+        Self {
+            module,
+            workers,
+            time_to_live: 600,
+            entries: None,
+            plain: vec![("unknown", unknown)],
+            wrap: vec![],
+            backend: None,
+        }
     }
 
     /// # Errors
@@ -57,6 +67,10 @@ impl<'a> BenchmarkSite<'a> {
         let site = match self.module {
             Some(module) => site.module(module).set("progress.ttl", self.time_to_live),
             None => site.without_module(),
+        };
+        let site = match self.entries {
+            Some(entries) => site.set("progress.entries", entries),
+            None => site,
         };
         let site = site.lighttpd2_option("keepalive.requests", 100_000_000).lighttpd2_option("keepalive.timeout", 600);
         let track = |rule: Rule| if self.module.is_some() { rule.track() } else { rule };

@@ -9,11 +9,13 @@ use testkit::{Client, head};
 /// How many connections take turns.
 const CONNECTIONS: usize = 8;
 
-/// Ids of 32 characters.
+/// Ids of 32 characters, but for the long ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
     /// The number in digits.
     Counted,
+    /// The number in so many digits.
+    Long(usize),
     /// Numbers that are spread by a mixing function, in hexadecimal digits.
     Random,
     /// `Ez` and `FY`, which are equal under djb2, for the number's lowest 16 bits.
@@ -27,6 +29,7 @@ impl Ids {
     pub fn id(self, number: u64) -> String {
         match self {
             Self::Counted => format!("{number:032}"),
+            Self::Long(length) => format!("{number:0length$}"),
             Self::Random => format!("{:016x}{:016x}", mixed(number), mixed(!number)),
             Self::Crafted => (0..16).map(|bit| if number >> bit & 1 == 0 { "Ez" } else { "FY" }).collect(),
         }

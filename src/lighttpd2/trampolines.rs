@@ -68,26 +68,41 @@ pub(super) unsafe extern "C" fn handle_close<M: Module>(
     connection: *mut sys::liConnection,
     plugin: *mut sys::liPlugin,
 ) {
-    // SAFETY: lighttpd2 passes a connection and this plugin.
-    let (connection, plugin) = unsafe { (Connection::new(connection), Plugin::<M>::new(plugin)) };
-    let vr = connection.main_vrequest();
-    if !vr.slot(plugin).is_clear() {
-        guarded(vr, plugin, |_| M::handle_close(plugin, connection));
+    // SAFETY: lighttpd2 passes a connection and this plugin, which `concerned_by_close` takes too.
+    unsafe {
+        let vr = Connection::new(connection).main_vrequest();
+        if !vr.slot(Plugin::<M>::new(plugin)).is_clear() {
+            concerned_by_close::<M>(connection, plugin);
+        }
     }
 }
 
 pub(super) unsafe extern "C" fn handle_vrclose<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
-    // SAFETY: lighttpd2 passes a request and this plugin.
-    let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::<M>::new(plugin)) };
-    if !vr.slot(plugin).is_clear() {
-        guarded(vr, plugin, |vr| M::handle_vrclose(plugin, vr));
+    // SAFETY: lighttpd2 passes a request and this plugin, which `concerned_by_vrclose` takes too.
+    unsafe {
+        if !VRequest::new(vr).slot(Plugin::<M>::new(plugin)).is_clear() {
+            concerned_by_vrclose::<M>(vr, plugin);
+        }
     }
 }
 
-/// Apart, so that requests that do not concern the module do not pay for its stack frame.
+/// The rest of `handle_close`: apart, so that requests that do not concern the module do not pay for its stack frame.
 #[inline(never)]
-fn guarded<'a, M: Module>(vr: VRequest<'a>, plugin: Plugin<'_, M>, operation: impl FnOnce(VRequest<'a>)) {
-    guard(|| operation(vr), |panic| report_in(vr, plugin, M::NAME, panic));
+unsafe extern "C" fn concerned_by_close<M: Module>(connection: *mut sys::liConnection, plugin: *mut sys::liPlugin) {
+    // SAFETY: `handle_close` passes what it got.
+    let (connection, plugin) = unsafe { (Connection::new(connection), Plugin::<M>::new(plugin)) };
+    guard(
+        || M::handle_close(plugin, connection),
+        |panic| report_in(connection.main_vrequest(), plugin, M::NAME, panic),
+    );
+}
+
+/// The rest of `handle_vrclose`, likewise.
+#[inline(never)]
+unsafe extern "C" fn concerned_by_vrclose<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
+    // SAFETY: `handle_vrclose` passes what it got.
+    let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::<M>::new(plugin)) };
+    guard(|| M::handle_vrclose(plugin, vr), |panic| report_in(vr, plugin, M::NAME, panic));
 }
 
 pub(super) unsafe extern "C" fn set_up<M: Module>(

@@ -8,7 +8,7 @@ use std::{env, fmt, fs};
 
 const MODULE: &str = "libmod_progress.so";
 /// Bytes that only this project's module has, to tell it from the C module.
-const MARK: &[u8] = b"mod_progress cannot be used with this server";
+const MARK: &[u8] = b"MOD_PROGRESS_IN_RUST";
 
 // Where a lighttpd2 may be; scripts/module-dir looks in the same places. A `*` stands for any one name.
 const PREFIXES: [&str; 3] = ["/usr/local", "/usr", "/opt/lighttpd2"];

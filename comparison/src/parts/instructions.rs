@@ -24,7 +24,7 @@ const HOOKS: &[&str] = &["li_plugins_handle_close", "li_plugins_handle_vrclose"]
 const IN_HOOKS: &str = "untracked request, in the plugins' hooks";
 
 /// The most instructions that the module may add to a request that is not tracked.
-const ADDED: f64 = 50.0;
+const ADDED: f64 = 25.0;
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     match find_program("valgrind") {

@@ -11,17 +11,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::{Host, wait};
 
-pub const PLAN: Plan = Plan {
-    number: 3,
-    title: "Memory: bytes of the server per entry, ids of 32 bytes",
-    needs: |lab| lab.host().map(drop),
-    run,
-};
+pub const PLAN: Plan =
+    Plan { number: 3, title: "Memory: bytes of the server per entry", needs: |lab| lab.host().map(drop), run };
 
-/// The most bytes per finished entry.
-const PER_FINISHED: f64 = 130.0;
+/// The most bytes per finished entry, where there are many.
+const PER_FINISHED: f64 = 80.0;
+const MANY: u64 = 100_000;
 /// The most bytes per running upload, above what it takes without being tracked.
 const PER_RUNNING: f64 = 200.0;
+/// The most that the server has in use when all entries are gone, in what it had before.
+const LEFT: f64 = 1.2;
 const WORKERS: usize = 2;
 /// What is connected besides uploads.
 const OTHER_CONNECTIONS: u64 = 50;
@@ -30,46 +29,81 @@ const WARMING: u64 = 20_000;
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let host = lab.host()?;
+    let sizes: &[u64] = lab.length.pick(&[10_000, MANY, 1_000_000], &[10_000, MANY], &[500]);
+    let lengths: &[usize] = lab.length.pick(&[32, 128, 1024], &[32, 1024], &[32]);
     for (subject, module) in lab.modules() {
-        let sizes: &[u64] = lab.length.pick(&[10_000, 100_000, 1_000_000], &[10_000], &[500]);
         for &entries in sizes {
-            finished(host, subject, module, entries, findings)?;
+            // The C module takes no longer ones.
+            for &length in lengths.iter().filter(|length| **length <= 128 || subject == Subject::Ours) {
+                finished(host, subject, module, (entries, length), findings)?;
+            }
         }
+        over(host, subject, module, lab.length.pick(250_000, 50_000, 500), findings)?;
         running(host, subject, module, at_once(lab.length.pick(8_000, 2_000, 50), findings), findings)?;
     }
     Ok(())
 }
 
-fn finished(host: &Host, subject: Subject, module: &Path, entries: u64, findings: &mut Findings) -> Result<(), String> {
-    // Long enough that nothing expires while the table is filled.
-    let time_to_live = 5 + (entries / 12_000) as u32;
-    let server = BenchmarkSite { time_to_live, ..BenchmarkSite::new(Some(module), WORKERS) }.start(host)?;
-    post_each(server.address(), "/track/plain", Ids::Counted, 0..WARMING)?;
+/// A host with so many entries, all of them known, and the memory that it had in use before.
+fn filled(
+    host: &Host,
+    subject: Subject,
+    module: &Path,
+    ids: Ids,
+    (entries, time_to_live): (u64, u32),
+) -> Result<(BenchmarkHost, u64), String> {
+    let site = BenchmarkSite { time_to_live, ..BenchmarkSite::new(Some(module), WORKERS) };
+    let most = (subject == Subject::Ours).then_some(2_000_000);
+    let server = BenchmarkSite { entries: most, ..site }.start(host)?;
+    post_each(server.address(), "/track/plain", ids, 0..WARMING)?;
     let before = server.process().memory();
     let start = Instant::now();
-    post_each(server.address(), "/track/track", Ids::Counted, 0..entries)?;
-    let (filled, full) = (start.elapsed(), server.process().memory());
+    post_each(server.address(), "/track/track", ids, 0..entries)?;
+    let filled = start.elapsed();
     for number in [0, entries / 2, entries - 1] {
-        let report = server.poll(&Ids::Counted.id(number))?;
+        let report = server.poll(&ids.id(number))?;
         if !report.contains("\"done\"") {
             return Err(format!("filling took {filled:?}, and entry {number} is {report} then"));
         }
     }
-    let per_entry = (full as f64 - before as f64) / entries as f64;
-    let figure = Figure::new(subject, "finished entry", Measured::once(per_entry), "bytes");
-    findings.figures.push(figure.with(entries as usize, "entries").at_most(PER_FINISHED));
-    // What is over is removed by the requests that come then, at least one entry by one request.
-    let mut client = server.open()?;
-    let last = format!("/unknown/polls?X-Progress-Id={}", Ids::Counted.id(entries - 1));
-    wait::within(Duration::from_secs(time_to_live.into()) + wait::deadline(), "the last entry is over", || {
-        let report = client.exchange("GET", &last, b"")?.text();
-        if report.contains("\"unknown\"") { Ok(()) } else { Err(report) }
-    })?;
-    post_each(server.address(), "/track/plain", Ids::Counted, 0..WARMING + entries)?;
-    let after = server.process().memory();
-    let back = (full as f64 - after as f64) / (full as f64 - before as f64) * 100.0;
-    let figure = Figure::new(subject, "given back after the time to live", Measured::once(back), "%");
-    findings.figures.push(figure.with(entries as usize, "entries"));
+    Ok((server, before))
+}
+
+fn finished(
+    host: &Host,
+    subject: Subject,
+    module: &Path,
+    (entries, length): (u64, usize),
+    findings: &mut Findings,
+) -> Result<(), String> {
+    let (server, before) = filled(host, subject, module, Ids::Long(length), (entries, 3600))?;
+    let per_entry = (server.process().memory() as f64 - before as f64) / entries as f64;
+    let name = match length {
+        32 => "finished entry, id of 32 bytes",
+        128 => "finished entry, id of 128 bytes",
+        _ => "finished entry, id of 1024 bytes",
+    };
+    let figure = Figure::new(subject, name, Measured::once(per_entry), "bytes").with(entries as usize, "entries");
+    findings.figures.push(if entries >= MANY { figure.at_most(PER_FINISHED) } else { figure });
+    Ok(())
+}
+
+/// What is left when the time of all entries is over and no request comes.
+fn over(host: &Host, subject: Subject, module: &Path, entries: u64, findings: &mut Findings) -> Result<(), String> {
+    // Long enough that nothing expires while the table is filled.
+    let time_to_live = 5 + (entries / 8_000) as u32;
+    let (server, before) = filled(host, subject, module, Ids::Counted, (entries, time_to_live))?;
+    let left = || server.process().memory() as f64 / before as f64;
+    let full = left();
+    let limit = Duration::from_secs(time_to_live.into()) + wait::deadline();
+    // What does not come back is a figure too.
+    let _ = wait::within(limit, "memory is given back", || if left() <= LEFT { Ok(()) } else { Err("it is not") });
+    for (name, times) in
+        [("in use with all entries, in before", full), ("in use when they are over, in before", left())]
+    {
+        let figure = Figure::new(subject, name, Measured::once(times), "times").with(entries as usize, "entries");
+        findings.figures.push(if times == full { figure } else { figure.at_most(LEFT) });
+    }
     Ok(())
 }
 
