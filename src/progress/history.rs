@@ -16,15 +16,19 @@ pub const POSITION_BITS: u32 = 19;
 pub const LONGEST: usize = 1 << POSITION_BITS;
 
 /// A finished request, in 64 bytes: a cache line.
+pub type Words = [u64; 8];
+
+/// What the words of a finished request say.
 #[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct Record([u64; 8]);
+pub struct Record<'h>(&'h Words);
 
 /// Finished requests, in the order of their end, in maps that go back to the system as they become empty. A record keeps its
 /// position until it is taken out.
 #[derive(Default)]
 pub struct History {
     maps: VecDeque<MmapMut>,
+    /// A map that became empty, while there are others.
+    spare: Option<MmapMut>,
     /// How many records of the first map have been taken out.
     taken: usize,
     length: usize,
@@ -32,49 +36,51 @@ pub struct History {
     first: usize,
 }
 
-impl Record {
-    const FLAGS: u32 = 1 + 1 + End::BITS;
+/// Bits beside the time of the end: superseded, size of the request known, how it ended.
+const FLAGS: u32 = 1 + 1 + End::BITS;
 
-    /// `snapshot` is that of a request with this outcome.
-    pub fn new(fingerprint: Fingerprint, numbers: Numbers, outcome: &Outcome) -> Self {
-        let Fingerprint([first, second]) = fingerprint;
-        let request_size = numbers.request_size();
-        let flags = outcome.end.into_bits() << 2 | u64::from(request_size.is_some()) << 1;
-        let duration = u32::try_from(outcome.ended.0.saturating_sub(outcome.began.0)).unwrap_or(u32::MAX);
-        Self([
-            first,
-            second,
-            numbers.received(),
-            numbers.sent(),
-            request_size.unwrap_or(0),
-            numbers.response_size(),
-            outcome.ended.0 << Self::FLAGS | flags,
-            u64::from(duration) << 32 | u64::from(outcome.status as u32),
-        ])
+/// The words for a request with this outcome.
+pub fn words(fingerprint: Fingerprint, numbers: Numbers, outcome: &Outcome) -> Words {
+    let Fingerprint([first, second]) = fingerprint;
+    let request_size = numbers.request_size();
+    let flags = outcome.end.into_bits() << 2 | u64::from(request_size.is_some()) << 1;
+    let duration = u32::try_from(outcome.ended.0.saturating_sub(outcome.began.0)).unwrap_or(u32::MAX);
+    [
+        first,
+        second,
+        numbers.received(),
+        numbers.sent(),
+        request_size.unwrap_or(0),
+        numbers.response_size(),
+        outcome.ended.0 << FLAGS | flags,
+        u64::from(duration) << 32 | u64::from(outcome.status as u32),
+    ]
+}
+
+impl<'h> Record<'h> {
+    /// The words themselves.
+    pub fn words(self) -> &'h Words {
+        self.0
     }
 
     /// The fingerprint of its id.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub fn fingerprint(self) -> Fingerprint {
         Fingerprint([self.0[0], self.0[1]])
     }
 
     /// When the request ended.
-    pub fn ended(&self) -> Timestamp {
-        Timestamp(self.0[6] >> Self::FLAGS)
+    pub fn ended(self) -> Timestamp {
+        Timestamp(self.0[6] >> FLAGS)
     }
 
     /// Whether its id belongs to a newer request.
-    pub fn is_superseded(&self) -> bool {
+    pub fn is_superseded(self) -> bool {
         self.0[6] & 1 != 0
     }
 
-    fn supersede(&mut self) {
-        self.0[6] |= 1;
-    }
-
     /// What is known of the request. Durations of more than 49 days are cut to that.
-    pub fn snapshot(&self) -> Snapshot {
-        let [_, _, received, sent, request_size, response_size, flags, rest] = self.0;
+    pub fn snapshot(self) -> Snapshot {
+        let [_, _, received, sent, request_size, response_size, flags, rest] = *self.0;
         let request_size = (flags & 2 != 0).then_some(request_size);
         let ended = self.ended();
         let began = Timestamp(ended.0.saturating_sub(rest >> 32));
@@ -93,18 +99,19 @@ impl History {
     ///
     /// # Errors
     /// Where there is no memory.
-    pub fn push(&mut self, record: Record) -> io::Result<u32> {
+    pub fn push(&mut self, words: &Words) -> io::Result<u32> {
         let end = self.taken + self.length;
         if end == self.maps.len() * PER_MAP {
-            self.maps.push_back(MmapMut::map_anon(PER_MAP * size_of::<Record>())?);
+            let map = self.spare.take().map_or_else(|| MmapMut::map_anon(PER_MAP * size_of::<Words>()), Ok)?;
+            self.maps.push_back(map);
         }
-        records_mut(&mut self.maps[end / PER_MAP])[end % PER_MAP] = record.0;
+        *self.at_mut(end) = *words;
         self.length += 1;
         Ok(((self.first + self.length - 1) % LONGEST) as u32)
     }
 
     /// The oldest record, with its position.
-    pub fn oldest(&self) -> Option<(u32, Record)> {
+    pub fn oldest(&self) -> Option<(u32, Record<'_>)> {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
     }
 
@@ -118,28 +125,27 @@ impl History {
         self.first = (self.first + 1) % LONGEST;
         if self.length == 0 {
             self.maps.clear();
+            self.spare = None;
             self.taken = 0;
         } else if self.taken == PER_MAP {
-            self.maps.pop_front();
+            self.spare = self.maps.pop_front();
             self.taken = 0;
         }
     }
 
     /// The record at `position`, which is one that [`push`](Self::push) has returned and that was not taken out yet.
-    pub fn get(&self, position: u32) -> Record {
+    pub fn get(&self, position: u32) -> Record<'_> {
         self.at(self.place(position))
     }
 
     /// Marks the record at `position` as one whose id belongs to a newer request.
     pub fn supersede(&mut self, position: u32) {
         let place = self.place(position);
-        let mut record = self.at(place);
-        record.supersede();
-        records_mut(&mut self.maps[place / PER_MAP])[place % PER_MAP] = record.0;
+        self.at_mut(place)[6] |= 1;
     }
 
     /// All of them with their positions, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, Record)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Record<'_>)> {
         (0..self.length).map(|number| (((self.first + number) % LONGEST) as u32, self.at(self.taken + number)))
     }
 
@@ -147,17 +153,13 @@ impl History {
         self.taken + (position as usize).wrapping_sub(self.first) % LONGEST
     }
 
-    fn at(&self, place: usize) -> Record {
-        Record(records(&self.maps[place / PER_MAP])[place % PER_MAP])
+    fn at(&self, place: usize) -> Record<'_> {
+        Record(&bytemuck::cast_slice::<u8, Words>(&self.maps[place / PER_MAP])[place % PER_MAP])
     }
-}
 
-fn records(map: &MmapMut) -> &[[u64; 8]] {
-    bytemuck::cast_slice(map)
-}
-
-fn records_mut(map: &mut MmapMut) -> &mut [[u64; 8]] {
-    bytemuck::cast_slice_mut(map)
+    fn at_mut(&mut self, place: usize) -> &mut Words {
+        &mut bytemuck::cast_slice_mut::<u8, Words>(&mut self.maps[place / PER_MAP])[place % PER_MAP]
+    }
 }
 
 #[cfg(test)]
@@ -165,9 +167,9 @@ mod tests {
     use super::super::Side;
     use super::*;
 
-    fn record(number: u64) -> Record {
+    fn words_of(number: u64) -> Words {
         let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(0), ended: Timestamp(number) };
-        Record::new(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), &outcome)
+        words(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), &outcome)
     }
 
     #[test]
@@ -181,7 +183,8 @@ mod tests {
                             let numbers = Numbers::new(size, size, request_size, size);
                             let [began, ended] = [began, ended].map(Timestamp);
                             let outcome = Outcome { status, end, began, ended };
-                            let record = Record::new(Fingerprint([1, 2]), numbers, &outcome);
+                            let words = words(Fingerprint([1, 2]), numbers, &outcome);
+                            let record = Record(&words);
                             assert_eq!(record.snapshot(), Snapshot { numbers, began, outcome: Some(outcome) });
                             assert_eq!((record.fingerprint(), record.is_superseded()), (Fingerprint([1, 2]), false));
                         }
@@ -197,7 +200,7 @@ mod tests {
         let (mut next, mut oldest) = (0, 0);
         for round in 0..60_u64 {
             for _ in 0..10_000 + round * 17 {
-                let position = history.push(record(next)).expect("there is memory");
+                let position = history.push(&words_of(next)).expect("there is memory");
                 assert_eq!(history.get(position).ended(), Timestamp(next));
                 next += 1;
             }
@@ -216,6 +219,6 @@ mod tests {
         while history.len() > 0 {
             history.pop();
         }
-        assert_eq!((history.maps.len(), history.oldest().is_none()), (0, true));
+        assert!(history.maps.is_empty() && history.spare.is_none() && history.oldest().is_none());
     }
 }

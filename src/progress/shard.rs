@@ -2,10 +2,10 @@
 
 use super::budget::{Allowance, Budget, Limits};
 use super::fingerprint::Fingerprint;
-use super::history::{self, History, Record};
+use super::history::{self, History};
 use super::index::{Index, PLACES};
 use super::slab::Slab;
-use super::{Counters, End, NotTracked, Outcome, RequestId, Snapshot, TimeToLive, Timestamp};
+use super::{Counters, End, NotTracked, Outcome, Snapshot, TimeToLive, Timestamp};
 
 /// A place in the index with this bit is an index of the slab; one without it is a position in the history.
 const RUNNING: u32 = 1 << history::POSITION_BITS;
@@ -27,8 +27,8 @@ pub struct Shard<C> {
 
 struct Running<C> {
     fingerprint: Fingerprint,
-    /// Empty where it belongs to a newer request.
-    id: Box<[u8]>,
+    /// Whether its id belongs to a newer request.
+    is_superseded: bool,
     began: Timestamp,
     counters: C,
 }
@@ -46,14 +46,13 @@ impl<C> Default for Shard<C> {
 }
 
 impl<C: Counters> Shard<C> {
-    /// Begins a running entry, to which `id` belongs from now on. Returns its index. Where the budget is used up, the oldest
-    /// finished entry gives way.
+    /// Begins a running entry, to which the id with this fingerprint belongs from now on. Returns its index. Where the budget
+    /// is used up, the oldest finished entry gives way.
     ///
     /// # Errors
     /// Where there is none, or no memory.
     pub fn begin(
         &mut self,
-        id: RequestId<'_>,
         fingerprint: Fingerprint,
         counters: &C,
         now: Timestamp,
@@ -63,7 +62,7 @@ impl<C: Counters> Shard<C> {
             return Err(NotTracked::Full);
         }
         let begun = self.make_room().map_err(|_| NotTracked::NoMemory).and_then(|()| {
-            let running = Running { fingerprint, id: id.bytes().into(), began: now, counters: counters.clone() };
+            let running = Running { fingerprint, is_superseded: false, began: now, counters: counters.clone() };
             let index = self.running.insert(running);
             if index < RUNNING {
                 return Ok(index);
@@ -89,8 +88,8 @@ impl<C: Counters> Shard<C> {
     /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
     pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) {
         let Limits { time_to_live, budget } = limits;
-        let Some(Running { fingerprint, id, began, counters }) = self.running.remove(index) else { return };
-        if id.is_empty() {
+        let Some(Running { fingerprint, is_superseded, began, counters }) = self.running.remove(index) else { return };
+        if is_superseded {
             return self.allowance.regain(budget);
         }
         let outcome = Outcome { status, end, began, ended: now };
@@ -101,7 +100,7 @@ impl<C: Counters> Shard<C> {
         }
         // Without memory it is forgotten.
         let position = (time_to_live.milliseconds() > 0)
-            .then(|| self.history.push(Record::new(fingerprint, numbers, &outcome)).ok())
+            .then(|| self.history.push(&history::words(fingerprint, numbers, &outcome)).ok())
             .flatten();
         match position {
             Some(position) => self.index.replace(hash, RUNNING | index, position),
@@ -128,11 +127,13 @@ impl<C: Counters> Shard<C> {
     pub fn expire(&mut self, most: usize, now: Timestamp, limits: &Limits) -> usize {
         let Limits { time_to_live, budget } = limits;
         let mut removed = 0;
-        while let Some((position, record)) = self.history.oldest().filter(|(_, record)| {
-            removed < most && (record.is_superseded() || record.ended().after(time_to_live.milliseconds()) <= now)
-        }) {
+        while removed < most {
+            let Some((_, record)) = self.history.oldest() else { break };
+            if !record.is_superseded() && now < record.ended().after(time_to_live.milliseconds()) {
+                break;
+            }
             removed += 1;
-            if self.forget_oldest(position, &record) {
+            if self.forget_oldest() {
                 self.allowance.regain(budget);
             }
         }
@@ -144,8 +145,8 @@ impl<C: Counters> Shard<C> {
 
     /// Removes the oldest finished entry; whether there was one. Whoever calls this has its place in the budget.
     pub fn evict_oldest(&mut self) -> bool {
-        while let Some((position, record)) = self.history.oldest() {
-            if self.forget_oldest(position, &record) {
+        while self.history.len() > 0 {
+            if self.forget_oldest() {
                 return true;
             }
         }
@@ -171,15 +172,16 @@ impl<C: Counters> Shard<C> {
         self.index.len()
     }
 
-    /// Takes the oldest record out; whether it was an entry still.
-    fn forget_oldest(&mut self, position: u32, record: &Record) -> bool {
-        self.history.pop();
+    /// Takes the oldest record out, if there is one; whether it was an entry still.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((position, record)) = self.history.oldest() else { return false };
         let is_superseded = record.is_superseded();
         if is_superseded {
             self.superseded -= 1;
         } else {
             self.index.remove(record.fingerprint().hash(), position);
         }
+        self.history.pop();
         !is_superseded
     }
 
@@ -197,13 +199,17 @@ impl<C: Counters> Shard<C> {
         if place & RUNNING != 0 {
             // It stays until its own request ends, which knows it by its index.
             if let Some(running) = self.running.get_mut(place % RUNNING) {
-                running.id = Box::default();
+                running.is_superseded = true;
             }
             return;
         }
         self.history.supersede(place);
         self.superseded += 1;
         self.allowance.regain(budget);
+        // Ids are often used again in the order of their first use: then nothing has to be moved.
+        while self.history.oldest().is_some_and(|(_, record)| record.is_superseded()) {
+            self.forget_oldest();
+        }
         if self.superseded > FEW_SUPERSEDED.max(self.history.len() / 2) {
             self.drop_superseded();
         }
@@ -213,7 +219,7 @@ impl<C: Counters> Shard<C> {
     fn drop_superseded(&mut self) {
         let mut history = History::default();
         for (_, record) in self.history.iter().filter(|(_, record)| !record.is_superseded()) {
-            if history.push(record).is_err() {
+            if history.push(record.words()).is_err() {
                 return;
             }
         }
@@ -246,6 +252,6 @@ impl<C: Counters> Shard<C> {
 fn places<'s, C>(history: &'s History, running: &'s Slab<Running<C>>) -> impl Iterator<Item = (u64, u32)> + 's {
     let finished = history.iter().filter(|(_, record)| !record.is_superseded());
     let finished = finished.map(|(position, record)| (record.fingerprint().hash(), position));
-    let running = running.iter().filter(|(_, running)| !running.id.is_empty());
+    let running = running.iter().filter(|(_, running)| !running.is_superseded);
     finished.chain(running.map(|(index, running)| (running.fingerprint.hash(), RUNNING | index)))
 }

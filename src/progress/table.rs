@@ -122,7 +122,7 @@ impl<C: Counters> Table<C> {
                 if self.is_over(&self.shards[number].0, now) {
                     shard.expire(REMOVED_BY_THE_WAY, now, &self.limits);
                 }
-                shard.begin(id, fingerprint, counters, now, &self.limits.budget)
+                shard.begin(fingerprint, counters, now, &self.limits.budget)
             })
         };
         let mut begun = begin();
