@@ -31,7 +31,7 @@ mod tests;
 mod untracked;
 
 pub use fingerprint::Key;
-pub use format::{Body, FORMATS, Format, UnknownFormat};
+pub use format::{FORMATS, Format, UnknownFormat};
 pub use id::RequestId;
 pub use limits::{Entries, OutOfRange, Range, TimeToLive, Timestamp};
 pub use numbers::{Counters, Numbers};
