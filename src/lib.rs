@@ -57,11 +57,9 @@ impl Module for Progress {
 
     const INTERVAL: f64 = 1.0;
 
-    fn loaded(&self, server: Server) {
-        server.log(Level::Info, &format!("{VERSION}, written in Rust, takes the place of lighttpd2's own module"));
-    }
-
     fn prepare(&self, server: Server, is_as_declared: Result<(), lighttpd2::LayoutError>) {
+        // Not as it is loaded: the configuration has not said yet where lines of this level go.
+        server.log(Level::Info, &format!("{VERSION}, written in Rust, takes the place of lighttpd2's own module"));
         if let Err(reason) = is_as_declared.map_err(shared::Inactive::from).and_then(|()| self.make_table()) {
             server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
         }

@@ -2,11 +2,11 @@
 
 use crate::shared::{Plugin, Progress};
 use crate::{clock, config};
-use lighttpd2::{Deed, Level, Log, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
 use progress::{Format, callback, request_id};
 
 /// The action with its value.
-pub fn create(value: Value<'_>) -> Result<Deed<Progress>, Refusal> {
+pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let format = config::format(value)?;
     Ok(Box::new(move |plugin, vr| show(plugin, vr, format)))
 }

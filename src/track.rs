@@ -2,11 +2,11 @@
 
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config};
-use lighttpd2::{Closing, Connection, Deed, Level, Log, Refusal, Slot, VRequest, Value};
+use lighttpd2::{ActionFn, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
 use progress::{End, NotTracked, Side, Ticket, request_id};
 
 /// The action with its value, which is none.
-pub fn create(value: Value<'_>) -> Result<Deed<Progress>, Refusal> {
+pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     config::nothing(value)?;
     Ok(Box::new(track))
 }
@@ -34,7 +34,8 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     match table.track(id, &Live(counters), clock::now()) {
         Ok(ticket) => Tracked { ticket, closing: None }.store(slot),
         Err(NotTracked::Off) => return,
-        Err(NotTracked::Full | NotTracked::NoMemory) => return plugin.module().report_untracked(&vr),
+        Err(NotTracked::Full) => return plugin.module().report_untracked(&vr),
+        Err(NotTracked::NoMemory) => return vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
     }
     if config::is_debug(vr, plugin) {
         let id = id.bytes().escape_ascii();
@@ -56,11 +57,13 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let (Some(tracked), Some(table)) = (Tracked::load(slot), plugin.module().table()) else { return };
     slot.clear();
     let end = match tracked.closing {
+        // lighttpd2 can take a response for sent a moment before its last bytes are.
         Some(Closing::Complete) if vr.is_all_sent() => End::Whole,
         Some(Closing::Complete | Closing::Client) => End::BrokenOff(Side::Client),
         Some(Closing::Server) => End::BrokenOff(Side::Server),
         Some(Closing::Timeout) => End::BrokenOff(Side::Timeout),
-        // The server stops, or lighttpd2's Lua runs the request inside of another one: that has no connection of its own.
+        // The connection is upgraded, the server stops, or lighttpd2's Lua runs the request inside of another one: that has no
+        // connection of its own.
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };

@@ -37,7 +37,9 @@ pub use counters::{Counts, LiveCounters};
 pub use log::{Level, Log};
 pub use module::{LayoutError, Module, load, unload};
 pub use plugin::Plugin;
-pub use rows::{Action, BooleanOption, Boxed, BoxedOption, Deed, NumberOption, OptionKind, OptionRow, Refusal, Setup};
+pub use rows::{
+    Action, ActionFn, BooleanOption, Boxed, BoxedOption, NumberOption, OptionKind, OptionRow, Refusal, Setup,
+};
 pub use server::Server;
 pub use timer::Again;
 pub use value::{Type, Value};

@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 
 /// A module: its tables, and what it does when lighttpd2 calls. One value of it is shared by all workers.
 ///
-/// A panic in any of its functions ends up as a line in the error log; a request goes on.
+/// A panic in any of its functions, but for [`panicked`](Self::panicked), ends up as a line in the error log; a request goes on.
 pub trait Module: Default + Send + Sync + 'static {
     /// What lighttpd2 and the error log call it.
     const NAME: &'static CStr;
@@ -22,9 +22,6 @@ pub trait Module: Default + Send + Sync + 'static {
     const ACTIONS: &'static [Action<Self>];
     /// How often [`tick`](Self::tick) is called, in seconds.
     const INTERVAL: f64;
-
-    /// It was loaded.
-    fn loaded(&self, server: Server);
 
     /// The configuration was read and the workers are there, but do not run yet. `is_as_declared`: whether they look as this
     /// crate's declarations say; if not, the module should stay inactive, and no other function but `tick` touches them.
@@ -73,12 +70,9 @@ pub unsafe fn load<M: Module>(mods: *mut sys::liModules, module: *mut sys::liMod
         },
         |panic| Err(LayoutError(panic.to_string())),
     );
-    match &registered {
-        Ok(data) => data.module.loaded(server),
-        Err(reason) => {
-            server
-                .log(Level::Error, &format!("{} cannot be used with this server: {reason}", M::NAME.to_string_lossy()));
-        }
+    if let Err(reason) = &registered {
+        // Whatever kind of server it is: the function that writes the line is that server's own.
+        server.log(Level::Error, &format!("{} cannot be used with this server: {reason}", M::NAME.to_string_lossy()));
     }
     registered.is_ok().into()
 }
@@ -118,7 +112,7 @@ unsafe fn check_version(mods: *mut sys::liModules) -> Result<(), LayoutError> {
 ///
 /// # Safety
 /// `module` is the module's place in the list of the server that loads it.
-unsafe fn register<M: Module>(server: Server, module: *mut sys::liModule) -> Result<&'static Data<M>, LayoutError> {
+unsafe fn register<M: Module>(server: Server, module: *mut sys::liModule) -> Result<(), LayoutError> {
     let mut pending = Pending { name: M::NAME.as_ptr(), data: Some(Box::<Data<M>>::default()) };
     // SAFETY: `server` is one; the name is never freed; lighttpd2 calls `init` with `pending` before it returns, and not
     // again.
@@ -132,12 +126,9 @@ unsafe fn register<M: Module>(server: Server, module: *mut sys::liModule) -> Res
         unsafe { sys::li_plugin_free(server.as_ptr(), plugin) };
         return Err(LayoutError(String::from("a plugin has another layout")));
     }
-    // SAFETY: the caller vouches for `module`, whose `config` is the module's own; `init` has filled in the data, which stay
-    // until the plugin is freed.
-    unsafe {
-        (*module).config = plugin.cast();
-        Ok(&*(*plugin).data.cast::<Data<M>>())
-    }
+    // SAFETY: the caller vouches for `module`, whose `config` is the module's own.
+    unsafe { (*module).config = plugin.cast() };
+    Ok(())
 }
 
 /// Called by lighttpd2 to fill in a new plugin. Nothing in it can panic.

@@ -24,6 +24,7 @@ impl<M> Copy for Plugin<'_, M> {}
 pub(super) struct Data<M> {
     pub module: M,
     pub timers: Timers,
+    /// These lists end with an entry without a name.
     options: Vec<sys::liPluginOption>,
     pointer_options: Vec<sys::liPluginOptionPtr>,
     actions: Vec<sys::liPluginAction>,
@@ -64,14 +65,14 @@ impl<'a, M> Plugin<'a, M> {
 
     /// The place in `options` of every request of its number or boolean option `place`.
     pub(super) fn option(self, place: usize) -> usize {
-        assert!(place < self.data().options.len(), "an option of another module");
+        assert!(place + 1 < self.data().options.len(), "an option of another module");
         // SAFETY: as in `id`.
         unsafe { (*self.plugin.as_ptr()).opt_base_index + place }
     }
 
     /// The place in `optionptrs` of every request of its boxed option `place`.
     pub(super) fn pointer_option(self, place: usize) -> usize {
-        assert!(place < self.data().pointer_options.len(), "an option of another module");
+        assert!(place + 1 < self.data().pointer_options.len(), "an option of another module");
         // SAFETY: as in `id`.
         unsafe { (*self.plugin.as_ptr()).optptr_base_index + place }
     }

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 pub type Refusal = Box<dyn Error>;
 
 /// What an action does with a request.
-pub type Deed<M> = Box<dyn Fn(Plugin<'_, M>, VRequest<'_>) + Send + Sync>;
+pub type ActionFn<M> = Box<dyn Fn(Plugin<'_, M>, VRequest<'_>) + Send + Sync>;
 
 /// The value of an option that is neither a number nor a boolean.
 pub type Boxed = Box<dyn Any + Send + Sync>;
@@ -28,7 +28,7 @@ pub struct Action<M: 'static> {
     /// What the configuration calls it.
     pub name: &'static CStr,
     /// Makes what it does out of its value.
-    pub create: fn(Value<'_>) -> Result<Deed<M>, Refusal>,
+    pub create: fn(Value<'_>) -> Result<ActionFn<M>, Refusal>,
 }
 
 /// A value that every request has, and that the configuration can set for some.

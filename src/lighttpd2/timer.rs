@@ -58,7 +58,7 @@ impl Timers {
             let inner = ptr::from_mut(timer.as_mut().get_unchecked_mut());
             let queue = &raw mut (*inner).queue;
             let event_loop = &raw mut (*worker).loop_;
-            sys::li_waitqueue_init(queue, event_loop, NAME.as_ptr(), Some(ring::<M>), M::INTERVAL, inner.cast());
+            sys::li_waitqueue_init(queue, event_loop, NAME.as_ptr(), Some(on_timer::<M>), M::INTERVAL, inner.cast());
             sys::glue_waitqueue_set_keep_loop_alive(queue, 0);
             sys::li_waitqueue_push(queue, &raw mut (*inner).element);
         }
@@ -87,7 +87,7 @@ impl Timers {
 }
 
 /// Called by lighttpd2 when a timer's time has come.
-unsafe extern "C" fn ring<M: Module>(queue: *mut sys::liWaitQueue, timer: *mut c_void) {
+unsafe extern "C" fn on_timer<M: Module>(queue: *mut sys::liWaitQueue, timer: *mut c_void) {
     let timer = timer.cast::<Timer>();
     // SAFETY: lighttpd2 passes what `start` gave it, on the worker's thread; the module does not see the timer.
     unsafe {

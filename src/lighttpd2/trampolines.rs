@@ -7,17 +7,17 @@
 use super::guard::guard;
 use super::plugin::{Data, free_data, option_rows};
 use super::{
-    Action, Boxed, Connection, Deed, Level, Log, Module, OptionKind, OptionRow, Plugin, Refusal, Server, Setup,
+    Action, ActionFn, Boxed, Connection, Level, Log, Module, OptionKind, OptionRow, Plugin, Refusal, Server, Setup,
     VRequest, Value, sys,
 };
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
 /// What an action of lighttpd2's has as its parameter.
-struct Performance<M: 'static> {
+struct BoundAction<M: 'static> {
     plugin: *mut sys::liPlugin,
     name: &'static CStr,
-    deed: Deed<M>,
+    function: ActionFn<M>,
 }
 
 pub(super) unsafe extern "C" fn free<M: Module>(srv: *mut sys::liServer, plugin: *mut sys::liPlugin) {
@@ -68,27 +68,27 @@ pub(super) unsafe extern "C" fn handle_close<M: Module>(
     connection: *mut sys::liConnection,
     plugin: *mut sys::liPlugin,
 ) {
-    // SAFETY: lighttpd2 passes a connection and this plugin, which `concerned_by_close` takes too.
+    // SAFETY: lighttpd2 passes a connection and this plugin, which `close_tracked` takes too.
     unsafe {
         let vr = Connection::new(connection).main_vrequest();
         if !vr.slot(Plugin::<M>::new(plugin)).is_clear() {
-            concerned_by_close::<M>(connection, plugin);
+            close_tracked::<M>(connection, plugin);
         }
     }
 }
 
 pub(super) unsafe extern "C" fn handle_vrclose<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
-    // SAFETY: lighttpd2 passes a request and this plugin, which `concerned_by_vrclose` takes too.
+    // SAFETY: lighttpd2 passes a request and this plugin, which `vrclose_tracked` takes too.
     unsafe {
         if !VRequest::new(vr).slot(Plugin::<M>::new(plugin)).is_clear() {
-            concerned_by_vrclose::<M>(vr, plugin);
+            vrclose_tracked::<M>(vr, plugin);
         }
     }
 }
 
 /// The rest of `handle_close`: apart, so that requests that do not concern the module do not pay for its stack frame.
 #[inline(never)]
-unsafe extern "C" fn concerned_by_close<M: Module>(connection: *mut sys::liConnection, plugin: *mut sys::liPlugin) {
+unsafe extern "C" fn close_tracked<M: Module>(connection: *mut sys::liConnection, plugin: *mut sys::liPlugin) {
     // SAFETY: `handle_close` passes what it got.
     let (connection, plugin) = unsafe { (Connection::new(connection), Plugin::<M>::new(plugin)) };
     guard(
@@ -99,7 +99,7 @@ unsafe extern "C" fn concerned_by_close<M: Module>(connection: *mut sys::liConne
 
 /// The rest of `handle_vrclose`, likewise.
 #[inline(never)]
-unsafe extern "C" fn concerned_by_vrclose<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
+unsafe extern "C" fn vrclose_tracked<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
     // SAFETY: `handle_vrclose` passes what it got.
     let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::<M>::new(plugin)) };
     guard(|| M::handle_vrclose(plugin, vr), |panic| report_in(vr, plugin, M::NAME, panic));
@@ -183,31 +183,31 @@ pub(super) unsafe extern "C" fn create_action<M: Module>(
 ) -> *mut sys::liAction {
     // SAFETY: lighttpd2 passes a value or NULL, and what `Data::default` gave it for this row.
     let (value, row) = unsafe { (Value::new(value), &*row.cast::<Action<M>>()) };
-    let Some(deed) = configured(srv, row.name, || (row.create)(value)) else { return ptr::null_mut() };
-    let performance = Box::into_raw(Box::new(Performance { plugin, name: row.name, deed }));
-    // SAFETY: `perform` takes a performance, whose plugin outlives its actions, and leaves its context alone, so that there
+    let Some(function) = configured(srv, row.name, || (row.create)(value)) else { return ptr::null_mut() };
+    let bound = Box::into_raw(Box::new(BoundAction { plugin, name: row.name, function }));
+    // SAFETY: `perform` takes a bound, whose plugin outlives its actions, and leaves its context alone, so that there
     // is nothing to clean up; `free_action` frees it.
-    unsafe { sys::li_action_new_function(Some(perform::<M>), None, Some(free_action::<M>), performance.cast()) }
+    unsafe { sys::li_action_new_function(Some(perform::<M>), None, Some(free_action::<M>), bound.cast()) }
 }
 
 unsafe extern "C" fn perform<M: Module>(
     vr: *mut sys::liVRequest,
-    performance: *mut c_void,
+    bound: *mut c_void,
     _context: *mut *mut c_void,
 ) -> sys::liHandlerResult {
     // SAFETY: lighttpd2 passes a request, and what `create_action` gave to the action.
-    let (vr, plugin, performance) = unsafe {
-        let performance = &*performance.cast::<Performance<M>>();
-        (VRequest::new(vr), Plugin::new(performance.plugin), performance)
+    let (vr, plugin, bound) = unsafe {
+        let bound = &*bound.cast::<BoundAction<M>>();
+        (VRequest::new(vr), Plugin::new(bound.plugin), bound)
     };
-    guard(|| (performance.deed)(plugin, vr), |panic| report_in(vr, plugin, performance.name, panic));
+    guard(|| (bound.function)(plugin, vr), |panic| report_in(vr, plugin, bound.name, panic));
     sys::LI_HANDLER_GO_ON
 }
 
-unsafe extern "C" fn free_action<M: Module>(srv: *mut sys::liServer, performance: *mut c_void) {
+unsafe extern "C" fn free_action<M: Module>(srv: *mut sys::liServer, bound: *mut c_void) {
     guard(
         // SAFETY: lighttpd2 passes what `create_action` made, once.
-        || drop(unsafe { Box::from_raw(performance.cast::<Performance<M>>()) }),
+        || drop(unsafe { Box::from_raw(bound.cast::<BoundAction<M>>()) }),
         |panic| log_failure(srv, M::NAME, &format!("internal error: {panic}")),
     );
 }

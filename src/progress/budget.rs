@@ -1,6 +1,5 @@
-//! How long entries stay known, and how many more the shards may have between them.
+//! How many more entries the shards may have between them.
 
-use super::TimeToLive;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A shard keeps at most a 32nd of its share for itself, unused.
@@ -8,14 +7,6 @@ const PARTS: usize = 64;
 
 /// The most entries that a shard takes at once.
 const LARGEST_PORTION: usize = 64;
-
-/// What entries are limited by.
-pub struct Limits {
-    /// How long a finished request stays known.
-    pub time_to_live: TimeToLive,
-    /// How many more entries there may be.
-    pub budget: Budget,
-}
 
 /// The entries that no shard has taken yet. Shards take some at a time, so that they seldom meet here.
 pub struct Budget {
@@ -64,11 +55,6 @@ impl Allowance {
             budget.give_back(budget.portion);
         }
     }
-
-    /// Gives all of it back.
-    pub fn release(&mut self, budget: &Budget) {
-        budget.give_back(std::mem::take(&mut self.0));
-    }
 }
 
 #[cfg(test)]
@@ -91,8 +77,6 @@ mod tests {
             let kept: usize = allowances.iter().map(|allowance| allowance.0).sum();
             assert_eq!(kept + budget.left.load(Relaxed), entries);
             assert!(kept <= entries / 32 + 2 * shards, "{kept} of {entries} are kept by {shards} shards");
-            allowances.iter_mut().for_each(|allowance| allowance.release(&budget));
-            assert_eq!(budget.left.load(Relaxed), entries);
         }
     }
 }

@@ -15,15 +15,15 @@ pub struct Format {
     pub content_type: &'static str,
     /// Whether an answer calls a function that the request names.
     pub has_callback: bool,
-    /// What comes before the words for a state, and after them.
+    /// What comes before the text for a state, and after them.
     open: &'static [Piece],
     close: &'static [Piece],
-    words: &'static Words,
+    texts: &'static Texts,
 }
 
 /// What is written for each state.
 #[derive(Debug)]
-struct Words {
+struct Texts {
     unknown: &'static [Piece],
     running: &'static [Piece],
     done: &'static [Piece],
@@ -54,14 +54,14 @@ enum Field {
 
 /// All formats; the first is the default. What the C module accepts comes first.
 pub static FORMATS: &[Format] = &[
-    Format { name: "json", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], words: &OBJECT },
+    Format { name: "json", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], texts: &OBJECT },
     Format {
         name: "jsonp",
         content_type: JAVASCRIPT,
         has_callback: true,
         open: &[Piece::Callback, Piece::Text("(")],
         close: &[Piece::Text(")")],
-        words: &OBJECT,
+        texts: &OBJECT,
     },
     Format {
         name: "legacy",
@@ -69,16 +69,16 @@ pub static FORMATS: &[Format] = &[
         has_callback: false,
         open: &[Piece::Text("new Object(")],
         close: &[Piece::Text(")")],
-        words: &OBJECT,
+        texts: &OBJECT,
     },
     // It has no meaning of its own.
-    Format { name: "dump", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], words: &OBJECT },
+    Format { name: "dump", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], texts: &OBJECT },
 ];
 
 const JAVASCRIPT: &str = "application/x-javascript";
 
 /// The C module's JSON object.
-static OBJECT: Words = Words {
+static OBJECT: Texts = Texts {
     unknown: &[Piece::Text(r#"{"state": "unknown"}"#)],
     running: &[Piece::Text(r#"{"state": "running""#), Piece::All(NUMBERS)],
     done: &[Piece::Text(r#"{"state": "done""#), Piece::All(NUMBERS)],
@@ -117,14 +117,14 @@ impl Format {
 
     /// The answer about a request, or about none, in this format. `callback` is the function's name, where one is called.
     pub fn write(&self, snapshot: Option<&Snapshot>, callback: &[u8]) -> Vec<u8> {
-        let words = match State::of(snapshot) {
-            State::Unknown => self.words.unknown,
-            State::Running => self.words.running,
-            State::Done => self.words.done,
-            State::Error => self.words.error,
+        let texts = match State::of(snapshot) {
+            State::Unknown => self.texts.unknown,
+            State::Running => self.texts.running,
+            State::Done => self.texts.done,
+            State::Error => self.texts.error,
         };
         let mut body = Vec::with_capacity(USUAL_LENGTH);
-        for pieces in [self.open, words, self.close] {
+        for pieces in [self.open, texts, self.close] {
             write(pieces, snapshot, callback, &mut body);
         }
         body

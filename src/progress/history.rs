@@ -22,12 +22,12 @@ pub type Words = [u64; 8];
 #[derive(Clone, Copy)]
 pub struct Record<'h>(&'h Words);
 
-/// Finished requests, in the order of their end, in maps that go back to the system as they become empty. A record keeps its
-/// position until it is taken out.
+/// Finished requests, in the order of their end, in maps of which one that becomes empty is kept for the next, and the others go
+/// back to the system. A record keeps its position until it is taken out.
 #[derive(Default)]
 pub struct History {
     maps: VecDeque<MmapMut>,
-    /// A map that became empty, while there are others.
+    /// A map that became empty.
     spare: Option<MmapMut>,
     /// How many records of the first map have been taken out.
     taken: usize,
@@ -90,6 +90,13 @@ impl<'h> Record<'h> {
 }
 
 impl History {
+    /// Gives all memory back, if there are no records.
+    pub fn tidy(&mut self) {
+        if self.length == 0 {
+            *self = Self::default();
+        }
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.length
@@ -123,11 +130,7 @@ impl History {
         self.length -= 1;
         self.taken += 1;
         self.first = (self.first + 1) % LONGEST;
-        if self.length == 0 {
-            self.maps.clear();
-            self.spare = None;
-            self.taken = 0;
-        } else if self.taken == PER_MAP {
+        if self.taken == PER_MAP {
             self.spare = self.maps.pop_front();
             self.taken = 0;
         }
@@ -219,6 +222,8 @@ mod tests {
         while history.len() > 0 {
             history.pop();
         }
-        assert!(history.maps.is_empty() && history.spare.is_none() && history.oldest().is_none());
+        assert!(history.maps.len() <= 1 && history.oldest().is_none());
+        history.tidy();
+        assert!(history.maps.is_empty() && history.spare.is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! How long and how many requests are known.
 
+use super::budget::Budget;
 use std::fmt;
 
 /// A moment on a clock that never goes back, in milliseconds since a moment of the clock's own.
@@ -20,6 +21,14 @@ pub struct TimeToLive(u32);
 /// How many requests are known at once: 1000 to 50000000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entries(u32);
+
+/// What the entries of a table are limited by.
+pub(crate) struct Limits {
+    /// How long a finished request stays known.
+    pub time_to_live: TimeToLive,
+    /// How many more entries there may be.
+    pub budget: Budget,
+}
 
 /// The numbers that are accepted, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! A part of the table: the entries whose fingerprints belong to it.
 
-use super::budget::{Allowance, Budget, Limits};
+use super::budget::{Allowance, Budget};
 use super::fingerprint::Fingerprint;
 use super::history::{self, History};
 use super::index::{Index, PLACES};
+use super::limits::Limits;
 use super::slab::Slab;
 use super::{Counters, End, NotTracked, Outcome, Snapshot, TimeToLive, Timestamp};
 
@@ -15,7 +16,8 @@ const _: () = assert!(RUNNING * 2 == PLACES);
 /// Superseded records stay in the history until they are more than the others, or than so many.
 const FEW_SUPERSEDED: usize = 1024;
 
-/// Running and finished requests. Each entry, but for superseded records, is one of the budget's.
+/// Running and finished requests. Each entry, but for superseded records, is one of the budget's. The oldest record is never a
+/// superseded one.
 pub struct Shard<C> {
     index: Index,
     running: Slab<Running<C>>,
@@ -107,7 +109,6 @@ impl<C: Counters> Shard<C> {
             None => {
                 self.index.remove(hash, RUNNING | index);
                 self.allowance.regain(budget);
-                self.shrink();
             }
         }
     }
@@ -127,30 +128,23 @@ impl<C: Counters> Shard<C> {
     pub fn expire(&mut self, most: usize, now: Timestamp, limits: &Limits) -> usize {
         let Limits { time_to_live, budget } = limits;
         let mut removed = 0;
-        while removed < most {
-            let Some((_, record)) = self.history.oldest() else { break };
-            if !record.is_superseded() && now < record.ended().after(time_to_live.milliseconds()) {
-                break;
-            }
+        while removed < most
+            && self.oldest_end().is_some_and(|end| end.after(time_to_live.milliseconds()) <= now)
+            && self.evict_oldest()
+        {
+            self.allowance.regain(budget);
             removed += 1;
-            if self.forget_oldest() {
-                self.allowance.regain(budget);
-            }
-        }
-        if removed > 0 {
-            self.shrink();
         }
         removed
     }
 
     /// Removes the oldest finished entry; whether there was one. Whoever calls this has its place in the budget.
     pub fn evict_oldest(&mut self) -> bool {
-        while self.history.len() > 0 {
-            if self.forget_oldest() {
-                return true;
-            }
-        }
-        false
+        let Some((position, record)) = self.history.oldest() else { return false };
+        self.index.remove(record.fingerprint().hash(), position);
+        self.history.pop();
+        self.pop_superseded();
+        true
     }
 
     /// When the oldest finished entry ended.
@@ -158,12 +152,22 @@ impl<C: Counters> Shard<C> {
         self.history.oldest().map(|(_, record)| record.ended())
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self, budget: &Budget) {
-        let entries = self.running.len() + self.history.len() - self.superseded;
-        (0..entries).for_each(|_| self.allowance.regain(budget));
-        self.allowance.release(budget);
+    /// Forgets everything, with what it had of the budget: the table is not used any more.
+    pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Gives back memory that it has no use for.
+    pub fn tidy(&mut self) {
+        self.history.tidy();
+        if self.index.len() == 0 {
+            self.index = Index::default();
+        } else if self.index.is_sparse() {
+            // Without memory for a smaller one the larger one stays.
+            if let Ok(index) = Index::of(self.index.len(), places(&self.history, &self.running)) {
+                self.index = index;
+            }
+        }
     }
 
     /// How many requests are found by their id, with those whose time is over and that are not removed yet.
@@ -172,17 +176,12 @@ impl<C: Counters> Shard<C> {
         self.index.len()
     }
 
-    /// Takes the oldest record out, if there is one; whether it was an entry still.
-    fn forget_oldest(&mut self) -> bool {
-        let Some((position, record)) = self.history.oldest() else { return false };
-        let is_superseded = record.is_superseded();
-        if is_superseded {
+    /// Takes superseded records out, so that the oldest one is an entry.
+    fn pop_superseded(&mut self) {
+        while self.history.oldest().is_some_and(|(_, record)| record.is_superseded()) {
+            self.history.pop();
             self.superseded -= 1;
-        } else {
-            self.index.remove(record.fingerprint().hash(), position);
         }
-        self.history.pop();
-        !is_superseded
     }
 
     fn find(&self, fingerprint: Fingerprint) -> Option<u32> {
@@ -207,9 +206,7 @@ impl<C: Counters> Shard<C> {
         self.superseded += 1;
         self.allowance.regain(budget);
         // Ids are often used again in the order of their first use: then nothing has to be moved.
-        while self.history.oldest().is_some_and(|(_, record)| record.is_superseded()) {
-            self.forget_oldest();
-        }
+        self.pop_superseded();
         if self.superseded > FEW_SUPERSEDED.max(self.history.len() / 2) {
             self.drop_superseded();
         }
@@ -233,18 +230,6 @@ impl<C: Counters> Shard<C> {
             self.index = Index::of(self.index.len(), places(&self.history, &self.running))?;
         }
         Ok(())
-    }
-
-    /// Gives back the index's memory where it holds much more than it needs.
-    fn shrink(&mut self) {
-        if self.index.len() == 0 {
-            self.index = Index::default();
-        } else if self.index.is_sparse() {
-            // Without memory for a smaller one the larger one stays.
-            if let Ok(index) = Index::of(self.index.len(), places(&self.history, &self.running)) {
-                self.index = index;
-            }
-        }
     }
 }
 

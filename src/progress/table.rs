@@ -1,7 +1,8 @@
 //! All tracked requests.
 
-use super::budget::{Budget, Limits};
+use super::budget::Budget;
 use super::fingerprint::Fingerprint;
+use super::limits::Limits;
 use super::shard::Shard;
 use super::untracked::Untracked;
 use super::{Counters, End, Entries, Key, RequestId, Snapshot, TimeToLive, Timestamp};
@@ -31,7 +32,7 @@ const NEVER: u64 = u64::MAX;
 /// The requests that are tracked, and those that were and are still known, for all workers at once.
 ///
 /// It is cut into shards by the fingerprints of ids, each under a lock of its own that is held for a look-up and a bounded
-/// number of removals, never while anything is waited for.
+/// number of removals, never while anything is waited for. Now and then a shard's index or history is written anew under it.
 pub struct Table<C> {
     shards: Box<[Padded<Guarded<C>>]>,
     key: Key,
@@ -112,13 +113,14 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the request cannot be tracked.
     pub fn track(&self, id: RequestId<'_>, counters: &C, now: Timestamp) -> Result<Ticket, NotTracked> {
-        if self.is_off() {
-            return Err(NotTracked::Off);
-        }
         let fingerprint = self.key.fingerprint(id);
         let number = self.number(fingerprint);
         let begin = || {
             self.change(number, |shard| {
+                // Under the lock, so that nothing comes in behind `switch_off`.
+                if self.is_off() {
+                    return Err(NotTracked::Off);
+                }
                 if self.is_over(&self.shards[number].0, now) {
                     shard.expire(REMOVED_BY_THE_WAY, now, &self.limits);
                 }
@@ -132,7 +134,7 @@ impl<C: Counters> Table<C> {
             }
             begun = begin();
         }
-        if begun.is_err() {
+        if begun == Err(NotTracked::Full) {
             self.untracked.add();
         }
         begun.map(|index| Ticket { shard: number as u16, index })
@@ -155,7 +157,8 @@ impl<C: Counters> Table<C> {
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, now, self.limits.time_to_live)) }
     }
 
-    /// Removes entries whose time is over, of each `parts`th shard from number `part` on; whether there is more to do.
+    /// Removes entries whose time is over, of each `parts`th shard from number `part` on, and gives back memory that has no
+    /// use; whether there is more to do.
     pub fn tend(&self, part: usize, parts: usize, now: Timestamp) -> bool {
         let mut removed = 0;
         for number in (part..self.shards.len()).step_by(parts.max(1)) {
@@ -165,11 +168,12 @@ impl<C: Counters> Table<C> {
                 }
                 removed += self.change(number, |shard| shard.expire(REMOVED_AT_ONCE, now, &self.limits)).max(1);
             }
+            self.change(number, Shard::tidy);
         }
         false
     }
 
-    /// How many requests could not be tracked since the last time that this told it; not more often than once a minute.
+    /// How many requests could not be tracked, since there were too many, since the last time that this told it; not more often than once a minute.
     pub fn untracked_to_report(&self, now: Timestamp) -> Option<u64> {
         self.untracked.to_report(now)
     }
@@ -177,7 +181,7 @@ impl<C: Counters> Table<C> {
     /// Forgets everything and tracks nothing from now on. When it returns, no counters are read any more.
     pub fn switch_off(&self) {
         self.off.store(true, SeqCst);
-        (0..self.shards.len()).for_each(|number| self.change(number, |shard| shard.clear(&self.limits.budget)));
+        (0..self.shards.len()).for_each(|number| self.change(number, Shard::clear));
     }
 
     /// Does something under a shard's lock that may change which of its finished entries is the oldest.

@@ -200,6 +200,42 @@ fn where_all_run_the_next_goes_untracked() {
     assert_eq!(table.untracked_to_report(Timestamp(100_000)), None);
 }
 
+/// What is superseded behind an older entry hides no entry from a request that needs its place.
+#[test]
+fn what_is_superseded_does_not_stand_in_the_way() {
+    for seed in 0..20 {
+        let random = &mut fastrand::Rng::with_seed(seed);
+        let table = table(LONG, 1_000);
+        let (mut running, mut names) = (Vec::new(), Vec::new());
+        for number in 0..900_u64 {
+            running.push(table.track(id(&number.to_le_bytes()), &STILL, Timestamp(number)).expect("there is room"));
+        }
+        for number in 900..960_u64 {
+            names.push(number.to_le_bytes());
+            track_and_finish(&table, &number.to_le_bytes(), Timestamp(number));
+        }
+        // Some of these end again, others run for good: none of the finished ones may be overlooked.
+        for time in 1_000..1_400_u64 {
+            let name = random.choice(&names).expect("not empty");
+            let ticket = table.track(id(name), &STILL, Timestamp(time)).expect("finished ones can give way");
+            if random.u8(..8) > 0 {
+                table.finish(ticket, 200, End::Whole, Timestamp(time));
+            }
+        }
+        let refused = (0..1_000_u64).find(|number| {
+            let name = [b"new", number.to_le_bytes().as_slice()].concat();
+            table.track(id(&name), &STILL, Timestamp(2_000)).is_err()
+        });
+        let finished = (900..960_u64).filter(|number| {
+            let snapshot = table.look_up(id(&number.to_le_bytes()), Timestamp(2_000)).expect("on");
+            snapshot.is_some_and(|snapshot| snapshot.outcome.is_some())
+        });
+        assert!(refused.is_some());
+        assert_eq!(finished.count(), 0, "seed {seed}: one is refused, and yet some have finished");
+        assert!(table.count() <= 1_000, "seed {seed}: {} entries", table.count());
+    }
+}
+
 #[test]
 fn an_id_used_again_and_again_takes_one_entry() {
     let table = table(LONG, 1_000);

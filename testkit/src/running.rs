@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::folder::Folder;
 use crate::host::Host;
-use crate::log::{Line, complaints};
+use crate::log::{Announced, Level, Line, complaints};
 use crate::process::Process;
 use crate::report::Report;
 use crate::response::HttpResponse;
@@ -149,10 +149,12 @@ impl RunningHost {
 
 impl Stopped {
     /// # Panics
-    /// Where the exit status is not 0, or the log is not as `site` announced.
+    /// Where the exit status is not 0, the module has not said that it is there, or the log is not as `site` announced.
     #[track_caller]
     pub fn assert_fine(&self, site: &Site) {
-        let mut wrong = complaints(&self.log, &site.announced);
+        let greeting = Announced { level: Level::Info, text: String::from("mod_progress *"), is_due: true };
+        let announced: Vec<_> = site.announced.iter().cloned().chain([greeting]).collect();
+        let mut wrong = complaints(&self.log, &announced);
         if !self.status.success() {
             wrong.push(format!("the host ended with {}", self.status));
         }

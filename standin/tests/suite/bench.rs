@@ -17,13 +17,18 @@ pub struct Bench<'m> {
     pub show: Action<'m>,
 }
 
-/// Loads the module, which has to say so.
+/// Loads the module.
 pub fn load(server: &StandInServer) -> Module<'_> {
-    let module = Module::load(server, &module().unwrap()).expect("it is a good server");
-    let lines = server.log.take();
-    let [line] = lines.as_slice() else { panic!("one line was expected: {lines:?}") };
-    assert!(line.starts_with("(info) ") && line.contains(": mod_progress ") && line.contains("Rust"), "{line}");
-    module
+    Module::load(server, &module().unwrap()).expect("it is a good server")
+}
+
+/// Prepares the module, which has to say which one it is, and returns what else it says.
+pub fn prepare(module: &Module<'_>) -> Vec<String> {
+    module.handle_prepare();
+    let mut lines = module.server().log.take();
+    let first = lines.remove(0);
+    assert!(first.starts_with("(info) ") && first.contains(": mod_progress ") && first.contains("Rust"), "{first}");
+    lines
 }
 
 /// Runs `test` on a server with that many workers. Whatever is in its log afterwards is a failure.
@@ -38,7 +43,7 @@ pub fn bench_with(setups: &[(&str, Data)], memory: Memory, workers: u32, test: i
     for (name, value) in setups {
         assert!(server.set_up(name, Some(value)), "{name} {value:?}");
     }
-    module.handle_prepare();
+    assert_eq!(prepare(&module), [""; 0]);
     let [track, show] =
         ["progress.track", "progress.show"].map(|name| server.action(name, None).expect("the module has this action"));
     test(&Bench { module: &module, track, show });

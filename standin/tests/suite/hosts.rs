@@ -1,6 +1,6 @@
 //! Servers that are not as the module's declarations say.
 
-use crate::bench::{Bench, bench, load, query};
+use crate::bench::{Bench, bench, load, prepare, query};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
@@ -71,13 +71,12 @@ fn spoil(server: &StandInServer, change: fn(Layout<'_>)) {
 fn expect_refusal(server: &StandInServer, reason: &str) {
     assert!(Module::load(server, &module().unwrap()).is_err(), "it is loaded");
     assert!(server.plugin().is_null(), "its plugin is left");
-    expect_line(server, "mod_progress cannot be used with this server: ", reason);
+    expect_line(&server.log.take(), "mod_progress cannot be used with this server: ", reason);
 }
 
-/// There is one line of the module's in the log, with these two in it.
-fn expect_line(server: &StandInServer, what: &str, why: &str) {
+/// There is one line of the module's among these, with these two in it.
+fn expect_line(lines: &[String], what: &str, why: &str) {
     let own = ["could not load module", "Cannot register plugin"];
-    let lines = server.log.take();
     let lines: Vec<_> = lines.iter().filter(|line| !own.iter().any(|text| line.contains(text))).collect();
     let [line] = lines.as_slice() else { panic!("one line was expected: {lines:?}") };
     assert!(line.starts_with("(error) ") && line.contains(what) && line.contains(why), "{line}");
@@ -112,8 +111,7 @@ fn inactive(change: fn(Layout<'_>), reason: &str) {
     let module = load(&server);
     let [track, show] = ["progress.track", "progress.show"].map(|name| server.action(name, None).unwrap());
     spoil(&server, change);
-    module.handle_prepare();
-    expect_line(&server, "it stays inactive", reason);
+    expect_line(&prepare(&module), "it stays inactive", reason);
 
     let bench = Bench { module: &module, track, show };
     let mut request = bench.tracked(b"a");

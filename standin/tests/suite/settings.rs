@@ -1,6 +1,6 @@
 //! Values of the configuration of every kind that the ABI allows.
 
-use crate::bench::{Bench, bench, load};
+use crate::bench::{Bench, bench, load, prepare};
 use crate::trial;
 use libtest_mimic::Trial;
 use lighttpd2::sys;
@@ -182,7 +182,7 @@ fn a_refused_value_changes_nothing() {
     assert!(server.set_up("progress.methods", string("GET").as_ref()));
     assert!(!server.set_up("progress.methods", string("POTS").as_ref()));
     assert_eq!(server.log.take().len(), 3);
-    module.handle_prepare();
+    assert_eq!(prepare(&module), [""; 0]);
     let [track, show] = ["progress.track", "progress.show"].map(|name| server.action(name, None).unwrap());
     let bench = Bench { module: &module, track, show };
     let request = bench.tracked(b"a");
