@@ -45,7 +45,7 @@ fn track_and_finish(table: &Table<Still>, id: &[u8; 32], now: Timestamp) {
 /// A table that has room for all entries of these benchmarks.
 fn empty(seconds: i64) -> Table<Still> {
     let time_to_live = TimeToLive::new(seconds).expect("a time to live that is accepted");
-    Table::new(time_to_live, Entries::new(2_000_000).expect("a number that is accepted"), Key::new(&[7; 16]))
+    Table::new(time_to_live, Entries::new(1_040_000).expect("a number that is accepted"), Key::new(&[7; 16]))
 }
 
 fn filled(ids: &[[u8; 32]]) -> Table<Still> {
