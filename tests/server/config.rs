@@ -1,5 +1,6 @@
 //! Each wrong configuration is refused, and says why.
 
+use progress::{FORMATS, Format};
 use serde_json::{Value, json};
 use testkit::suite::Test;
 use testkit::{Level, Rule, Site};
@@ -62,7 +63,9 @@ const METHODS: &str = "expected one of GET, POST, HEAD, OPTIONS, PROPFIND, MKCOL
      CHECKOUT, CHECKIN, VERSION-CONTROL, UNCHECKOUT, MKACTIVITY, MERGE, LOCK, UNLOCK, LABEL, CONNECT";
 
 /// What `progress.show` accepts.
-const FORMATS: &str = "expected one of json, jsonp, legacy, dump";
+fn formats() -> String {
+    format!("expected one of {}", Format::names())
+}
 
 fn out_of_range(value: &str) -> String {
     format!("progress.ttl: expected 0 to 31536000 seconds, got {value}")
@@ -73,11 +76,11 @@ fn no_number(kind: &str) -> String {
 }
 
 fn unknown_format(name: &str) -> String {
-    format!("progress.show: unknown format \"{name}\", {FORMATS}")
+    format!("progress.show: unknown format \"{name}\", {}", formats())
 }
 
 fn no_format(kind: &str) -> String {
-    format!("progress.show expects an optional string as parameter, got {kind}, {FORMATS}")
+    format!("progress.show expects an optional string as parameter, got {kind}, {}", formats())
 }
 
 fn unknown_method(name: &str) -> String {
@@ -153,10 +156,6 @@ fn accepted() {
     ];
     let actions = [
         ("progress.show", json!(null)),
-        ("progress.show", json!("json")),
-        ("progress.show", json!("jsonp")),
-        ("progress.show", json!("legacy")),
-        ("progress.show", json!("dump")),
         ("progress.show", json!(["legacy"])),
         ("progress.track", json!(null)),
         ("progress.methods", json!("PUT")),
@@ -169,7 +168,10 @@ fn accepted() {
     let rules = actions.map(|(name, value)| {
         (format!("action {name} {value}"), Site::new().rule(Rule::all().set(name, value).respond(200, "x")))
     });
-    for (what, site) in sites.into_iter().chain(rules) {
+    let shows = FORMATS
+        .iter()
+        .map(|format| (format.name.to_string(), Site::new().rule(Rule::all().show_as(format.name).respond(200, "x"))));
+    for (what, site) in sites.into_iter().chain(rules).chain(shows) {
         let checked = site.check();
         assert!(
             checked.status.success() && checked.log.iter().all(|line| line.level != Level::Error),

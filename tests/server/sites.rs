@@ -1,5 +1,6 @@
 //! Sites that several tests use.
 
+use progress::FORMATS;
 use testkit::{Backend, Rule, Site};
 
 /// Polls at `/progress` and, in the other formats, at `/progress-FORMAT`; tracked requests below `/t` that are answered at
@@ -21,8 +22,9 @@ pub fn proxied(workers: usize, backend: &Backend) -> Site {
 
 fn polls(workers: usize) -> Site {
     let site = Site::new().workers(workers).rule(Rule::path("/progress").show().respond(404, "no id\n"));
-    ["json", "jsonp", "legacy", "dump"]
-        .into_iter()
+    FORMATS
+        .iter()
+        .map(|format| format.name)
         .fold(site, |site, format| site.rule(Rule::path(&format!("/progress-{format}")).show_as(format)))
 }
 

@@ -93,7 +93,7 @@ fn refuses_bad_descriptions() {
         (bad("setup", json!([["progress.debug", 3]])), "setup 'progress.debug' failed"),
         (bad("setup", json!([["progress.nope"]])), "setup 'progress.nope' failed"),
         (bad("setup", json!([["progress.track"]])), "setup 'progress.track' failed"),
-        (action(json!(["progress.show", "xml"])), "action 'progress.show' failed"),
+        (action(json!(["progress.show", "no such format"])), "action 'progress.show' failed"),
         (action(json!(["progress.ttl", 5])), "action 'progress.ttl' failed"),
         (action(json!(["respond", 200, 3])), "action 'respond' failed"),
     ] {
