@@ -8,7 +8,7 @@ use std::ptr;
 /// How grave a line is.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
-    /// Wanted by `progress.debug`.
+    /// Details, for who asked for them.
     Debug,
     /// Good to know.
     Info,
