@@ -3,32 +3,73 @@
 //! Values are found as lighttpd2's own `li_querystring_find` finds them, so that a page gets the same answers as ever:
 //! keys are compared with their case, nothing is decoded, the first of `&` and `;` is the only separator from there on,
 //! and each `=` starts a new key, so that a key is also found inside a value.
+//!
+//! An id that is not found so is looked for as the URL standard has it, with `&` alone as the separator. There `?` is one
+//! too: some pages append a query string to an address that has one.
 
 use super::RequestId;
 use memchr::{memchr, memchr2, memchr3};
 
-/// The id in a query string: that of `X-Progress-Id`, or else that of `X-Progress-ID`, if it is usable.
+/// The longest name of a function that an answer calls, in bytes.
+const LONGEST_CALLBACK: usize = 128;
+
+/// The id in a query string: the first usable one that is called `X-Progress-Id`, or else `X-Progress-ID`.
 pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
-    let mut other_spelling = None;
+    let mut usual = Candidates::default();
     let mut keys = Keys::new(query);
     while let Some(key) = keys.next() {
-        match key {
-            b"X-Progress-Id" => return RequestId::new(keys.value()),
-            b"X-Progress-ID" if other_spelling.is_none() => other_spelling = Some(keys.value()),
-            _ => {}
+        // A value is only looked for where its key is right: it can be as long as all the rest.
+        if Candidates::is_key(key) && usual.take(key, keys.value()) {
+            break;
         }
     }
-    other_spelling.and_then(RequestId::new)
+    usual.best().or_else(|| {
+        let mut standard = Candidates::default();
+        for pair in query.split(|byte| matches!(byte, b'&' | b'?')) {
+            if memchr(b'=', pair).is_some_and(|end| standard.take(&pair[..end], &pair[end + 1..])) {
+                break;
+            }
+        }
+        standard.best()
+    })
 }
 
-/// The name of the function that a JSONP answer calls: `X-Progress-Callback` if it consists of ASCII letters, digits, `.`
-/// and `_`, else `progress`.
+/// The first usable id for each spelling of the key.
+#[derive(Default)]
+struct Candidates<'q> {
+    id: Option<RequestId<'q>>,
+    other_spelling: Option<RequestId<'q>>,
+}
+
+impl<'q> Candidates<'q> {
+    fn is_key(key: &[u8]) -> bool {
+        matches!(key, b"X-Progress-Id" | b"X-Progress-ID")
+    }
+
+    /// Takes a key with its value into account; whether there can be no better one.
+    fn take(&mut self, key: &[u8], value: &'q [u8]) -> bool {
+        match key {
+            b"X-Progress-Id" => self.id = self.id.or_else(|| RequestId::new(value)),
+            b"X-Progress-ID" => self.other_spelling = self.other_spelling.or_else(|| RequestId::new(value)),
+            _ => {}
+        }
+        self.id.is_some()
+    }
+
+    fn best(self) -> Option<RequestId<'q>> {
+        self.id.or(self.other_spelling)
+    }
+}
+
+/// The name of the function that a JSONP answer calls: `X-Progress-Callback` if it consists of at most 128 ASCII letters,
+/// digits, `.` and `_`, else `progress`.
 pub fn callback(query: &[u8]) -> &[u8] {
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    let is_harmless = |name: &&[u8]| name.len() <= LONGEST_CALLBACK && name.iter().all(is_part);
     let mut keys = Keys::new(query);
     while let Some(key) = keys.next() {
         if key == b"X-Progress-Callback" {
-            return Some(keys.value()).filter(|name| name.iter().all(harmless)).unwrap_or(b"progress");
+            return Some(keys.value()).filter(is_harmless).unwrap_or(b"progress");
         }
     }
     b"progress"
@@ -78,7 +119,7 @@ mod tests {
     #[test]
     fn finds_ids_as_lighttpd2_does() {
         let long = [b"X-Progress-Id=", [b'y'; RequestId::LONGEST + 1].as_slice()].concat();
-        let cases: [(&[u8], Option<&[u8]>); 24] = [
+        let cases: [(&[u8], Option<&[u8]>); 31] = [
             (b"", None),
             (b"X-Progress-Id=a", Some(b"a")),
             (b"X-Progress-ID=a", Some(b"a")),
@@ -86,7 +127,9 @@ mod tests {
             (b"X-Progress-ID=other&X-Progress-Id=first", Some(b"first")),
             (b"X-Progress-Id=first&X-Progress-ID=other", Some(b"first")),
             (b"X-Progress-ID=one&X-Progress-ID=two", Some(b"one")),
-            (b"X-Progress-Id=&X-Progress-ID=other", None),
+            (b"X-Progress-Id=&X-Progress-ID=other", Some(b"other")),
+            (b"X-Progress-Id=&X-Progress-Id=second", Some(b"second")),
+            (b"X-Progress-ID=&X-Progress-ID=second", Some(b"second")),
             (b"a=1&X-Progress-Id=k1&b=2", Some(b"k1")),
             (b"a=1;X-Progress-Id=k2;b=2", Some(b"k2")),
             (b"a=X-Progress-Id=k5", Some(b"k5")),
@@ -96,7 +139,12 @@ mod tests {
             (b"X-Progress-Id=k7;z=1&y=2", Some(b"k7")),
             (b"a=1&X-Progress-Id=k7;z=1&y=2", Some(b"k7;z=1")),
             (b"&X-Progress-Id=k8", Some(b"k8")),
-            (b";&X-Progress-Id=k9", None),
+            (b";&X-Progress-Id=k9", Some(b"k9")),
+            (b"name=a;b.txt&X-Progress-Id=k10", Some(b"k10")),
+            (b"name=a;b.txt&X-Progress-ID=k11&c", Some(b"k11")),
+            (b"a=1?X-Progress-ID=q", Some(b"q")),
+            (b"a;b&c=1?X-Progress-Id=q?d", Some(b"q")),
+            (b"a;b&cX-Progress-Id=q", None),
             (b"X-Progress-Id&b=2", Some(b"b=2")),
             (b"X-Progress-Id=a=b", Some(b"a=b")),
             (b"X-Progress-Id=a%20b+c", Some(b"a%20b+c")),
@@ -111,7 +159,11 @@ mod tests {
 
     #[test]
     fn lets_only_harmless_callbacks_through() {
-        let cases: [(&[u8], &[u8]); 9] = [
+        let [fits, too_long] =
+            [128, 129].map(|length| [b"X-Progress-Callback=", vec![b'c'; length].as_slice()].concat());
+        let cases: [(&[u8], &[u8]); 11] = [
+            (&fits, &fits[20..]),
+            (&too_long, b"progress"),
             (b"X-Progress-Id=n", b"progress"),
             (b"X-Progress-Callback=", b""),
             (b"X-Progress-Callback=cb&X-Progress-Id=n", b"cb"),
@@ -127,25 +179,31 @@ mod tests {
         }
     }
 
-    /// The value of `key`, found in a roundabout way.
-    fn naive_value<'q>(query: &'q [u8], key: &[u8]) -> Option<&'q [u8]> {
+    /// The values of `key`, found in a roundabout way.
+    fn naive_values<'q>(query: &'q [u8], key: &[u8]) -> Vec<&'q [u8]> {
         let separator = query.iter().find(|byte| b"&;".contains(byte));
         let is_separator = |byte: &u8| Some(byte) == separator;
         let ends =
             query.iter().enumerate().filter(|(_, byte)| **byte == b'=' || is_separator(byte)).map(|(end, _)| end);
-        let mut start = 0;
+        let (mut start, mut values) = (0, Vec::new());
         for end in ends {
             if &query[start..end] == key {
-                return query[end + 1..].split(is_separator).next();
+                values.extend(query[end + 1..].split(is_separator).next());
             }
             start = end + 1;
         }
-        None
+        values
+    }
+
+    /// The same as the URL standard has it.
+    fn naive_standard_values<'q>(query: &'q [u8], key: &[u8]) -> Vec<&'q [u8]> {
+        let is_end = |byte: &u8| *byte == b'&' || *byte == b'?';
+        query.split(is_end).filter_map(|pair| pair.strip_prefix(key)?.strip_prefix(b"=")).collect()
     }
 
     #[test]
     fn does_what_a_naive_search_does() {
-        let pieces: [&[u8]; 12] = [
+        let pieces: [&[u8]; 13] = [
             b"X-Progress-Id",
             b"X-Progress-ID",
             b"X-Progress-Callback",
@@ -153,6 +211,7 @@ mod tests {
             b"=",
             b"&",
             b";",
+            b"?",
             b"a",
             b".",
             b"%26",
@@ -163,10 +222,13 @@ mod tests {
         for _ in 0..if cfg!(miri) { 200 } else { 100_000 } {
             let query: Vec<u8> =
                 (0..random.usize(..12)).flat_map(|_| pieces[random.usize(..pieces.len())]).copied().collect();
-            let id = naive_value(&query, b"X-Progress-Id").or_else(|| naive_value(&query, b"X-Progress-ID"));
-            assert_eq!(request_id(&query), id.and_then(RequestId::new), "{}", query.escape_ascii());
-            let name =
-                naive_value(&query, b"X-Progress-Callback").filter(|name| !name.iter().any(|b| b"=-;&%\0".contains(b)));
+            let keys: [&[u8]; 2] = [b"X-Progress-Id", b"X-Progress-ID"];
+            let usual = keys.into_iter().flat_map(|key| naive_values(&query, key));
+            let standard = keys.into_iter().flat_map(|key| naive_standard_values(&query, key));
+            let id = usual.chain(standard).find_map(RequestId::new);
+            assert_eq!(request_id(&query), id, "{}", query.escape_ascii());
+            let name = naive_values(&query, b"X-Progress-Callback").into_iter().next();
+            let name = name.filter(|name| !name.iter().any(|byte| b"=-;&?%\0".contains(byte)));
             assert_eq!(callback(&query), name.unwrap_or(b"progress"), "{}", query.escape_ascii());
         }
     }

@@ -30,7 +30,7 @@ fn formats(workers: usize) {
 }
 
 fn callbacks(workers: usize) {
-    let long = "x".repeat(300);
+    let (long, too_long) = ("x".repeat(128), "x".repeat(129));
     sites::plain(workers).serve(|server| {
         let answer = |query: &str| server.get(&format!("/progress-jsonp?{query}")).text();
         for (callback, used) in [
@@ -42,6 +42,7 @@ fn callbacks(workers: usize) {
             (".", "."),
             ("_", "_"),
             (&*long, &*long),
+            (&*too_long, "progress"),
             ("a-b", "progress"),
             ("a(b", "progress"),
             ("a)", "progress"),
