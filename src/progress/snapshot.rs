@@ -27,9 +27,6 @@ pub enum State {
 }
 
 impl State {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Unknown, Self::Running, Self::Done, Self::Error];
-
     /// The state that a request is in.
     pub fn of(snapshot: Option<&Snapshot>) -> Self {
         match snapshot.map(|snapshot| snapshot.outcome) {
