@@ -103,7 +103,9 @@ typedef struct liWorker {
 	guint ndx; /* its place in liServer.workers */
 	char opaque_lua[84];
 	liEventLoop loop;
-	char opaque_rest[1440];
+	char opaque_logs[480];
+	GString *tmp_str; /* for whatever is needed until the function that uses it returns */
+	char opaque_rest[952];
 } liWorker;
 
 /* timers; each belongs to the worker whose loop it was made for */
@@ -149,12 +151,25 @@ typedef struct liChunkQueue {
 
 typedef struct liStream liStream;
 
+typedef enum {
+	LI_STREAM_NEW_DATA,
+	LI_STREAM_NEW_CQLIMIT,
+	LI_STREAM_CONNECTED_DEST,
+	LI_STREAM_CONNECTED_SOURCE,
+	LI_STREAM_DISCONNECTED_DEST,
+	LI_STREAM_DISCONNECTED_SOURCE,
+	LI_STREAM_DESTROY
+} liStreamEvent;
+
+typedef void (*liStreamCB)(liStream *stream, liStreamEvent event);
+
 struct liStream {
 	gint opaque_refcount;
 	liStream *source; /* NULL where nothing feeds it, or no more */
 	liStream *opaque_dest;
 	liChunkQueue *out;
-	char opaque_rest[64];
+	char opaque_job[56];
+	liStreamCB cb; /* looked up anew for each event */
 };
 
 /* request */
@@ -193,6 +208,11 @@ typedef enum {
 } liHandlerResult;
 
 typedef struct liHttpHeaders liHttpHeaders;
+
+typedef struct liHttpHeader {
+	guint keylen;
+	GString *data; /* the key, a colon and a space, the value */
+} liHttpHeader;
 
 typedef struct liRequestUri {
 	char opaque_head[48];
@@ -234,6 +254,19 @@ typedef struct liConInfo {
 	} stats;
 } liConInfo;
 
+typedef struct _GMatchInfo GMatchInfo;
+
+typedef struct liActionRegexStackElement {
+	GString *opaque_string;
+	GMatchInfo *match_info;
+} liActionRegexStackElement;
+
+typedef struct liActionStack {
+	GArray *opaque_stack;
+	GArray *regex_stack; /* of liActionRegexStackElement: the matches of the conditions that it is in, the innermost last */
+	char opaque_backends[24];
+} liActionStack;
+
 typedef enum {
 	LI_VRS_CLEAN,
 	LI_VRS_HANDLE_REQUEST_HEADERS,
@@ -257,7 +290,8 @@ typedef struct liVRequest {
 	liResponse response;
 	char opaque_streams[96];
 	liChunkQueue *direct_out; /* set by li_vrequest_handle_direct */
-	char opaque_rest[96];
+	liActionStack action_stack;
+	char opaque_rest[56];
 } liVRequest;
 
 typedef struct liConnection {
@@ -357,7 +391,19 @@ liHttpMethod li_http_method_from_string(const gchar *method_str, gssize len);
 gchar *li_http_method_string(liHttpMethod method, guint *len); /* a constant */
 const char *li_valuetype_string(liValueType type);
 
+liHttpHeader *li_http_header_lookup(liHttpHeaders *headers, const gchar *key, size_t keylen);
+void li_http_header_append(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
 void li_http_header_overwrite(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
+
+/* li_pattern_new returns NULL, and logs why, where the string is no pattern. li_pattern_eval appends to `dest`. */
+typedef GArray liPattern;
+typedef void (*liPatternCB)(GString *pattern_result, guint from, guint to, gpointer data);
+liPattern *li_pattern_new(liServer *srv, const gchar *str);
+void li_pattern_free(liPattern *pattern);
+void li_pattern_eval(liVRequest *vr, GString *dest, liPattern *pattern, liPatternCB nth_callback, gpointer nth_data, liPatternCB nth_prev_callback, gpointer nth_prev_data);
+void li_pattern_regex_cb(GString *pattern_result, guint from, guint to, gpointer data); /* `data` is a GMatchInfo or NULL */
+
+liConnection *li_connection_from_vrequest(liVRequest *vr); /* NULL for one that Lua runs inside of another */
 gboolean li_vrequest_is_handled(liVRequest *vr);
 gboolean li_vrequest_handle_direct(liVRequest *vr);
 void li_chunkqueue_append_mem(liChunkQueue *cq, const void *mem, gssize len);

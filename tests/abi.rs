@@ -9,7 +9,7 @@ use testkit::suite::{self, Completion, Failed, trial};
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include/lighttpd2_module.h");
 
 /// lighttpd2's headers, below `include/lighttpd/`.
-const REAL: [&str; 4] = ["base.h", "lighttpd-glue.h", "events.h", "waitqueue.h"];
+const REAL: [&str; 5] = ["base.h", "lighttpd-glue.h", "events.h", "waitqueue.h", "pattern.h"];
 
 /// What bindgen says of sizes, offsets, constants, types and functions: each by its name.
 type Facts = BTreeMap<String, String>;
@@ -48,6 +48,10 @@ fn covers_what_is_used(own: &Facts) -> Result<(), Failed> {
         "Offset of field: liConnection::io_timeout_elem",
         "Offset of field: liWorker::loop_",
         "Offset of field: liPluginOptionPtr::free_option",
+        "Offset of field: liStream::cb",
+        "Offset of field: liVRequest::action_stack",
+        "Offset of field: liActionStack::regex_stack",
+        "pub fn li_pattern_eval",
     ] {
         if !own.contains_key(name) {
             return Err(format!("{name} is not among what is compared").into());

@@ -205,7 +205,7 @@ impl Objects {
             let streams = [&raw const (*con).opaque_in, &raw const (*con).out].map(|stream| {
                 is_unset(&raw const (*stream).opaque_refcount)
                     && is_unset(&raw const (*stream).opaque_dest)
-                    && is_unset(&raw const (*stream).opaque_rest)
+                    && is_unset(&raw const (*stream).opaque_job)
             });
             if untouched.contains(&false) || streams.contains(&false) {
                 broken("it writes where it knows nothing of");
