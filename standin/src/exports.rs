@@ -1,6 +1,7 @@
 //! The functions of lighttpd2 that the module calls.
 
 use crate::action::Parts;
+use crate::headers::Headers;
 use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
 use crate::server::StandInServer;
@@ -21,7 +22,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 16] {
+fn functions() -> [(&'static str, *const c_void); 19] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -35,7 +36,10 @@ fn functions() -> [(&'static str, *const c_void); 16] {
         function!(li_http_method_from_string),
         function!(li_http_method_string),
         function!(li_valuetype_string),
+        function!(li_http_header_lookup),
+        function!(li_http_header_append),
         function!(li_http_header_overwrite),
+        function!(li_connection_from_vrequest),
         function!(li_vrequest_is_handled),
         function!(li_vrequest_handle_direct),
         function!(li_chunkqueue_append_mem),
@@ -97,6 +101,43 @@ pub unsafe extern "C" fn li_action_new_function(
     Parts { function: func, cleanup: fcleanup, free: ffree, param }.into_abi()
 }
 
+/// So many bytes; where there are none, `start` does not matter.
+///
+/// # Safety
+/// `start` points at as many bytes, which stay as they are during `'a`.
+unsafe fn bytes<'a>(start: *const sys::gchar, length: usize) -> &'a [u8] {
+    // SAFETY: the caller promises them.
+    if length == 0 { &[] } else { unsafe { slice::from_raw_parts(start.cast(), length) } }
+}
+
+/// NULL where there is no such header.
+///
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_http_header_lookup(
+    headers: *mut sys::liHttpHeaders,
+    key: *const sys::gchar,
+    keylen: usize,
+) -> *mut sys::liHttpHeader {
+    // SAFETY: the caller promises the headers of a request, and as many bytes.
+    unsafe { Headers::from_abi(headers).lookup(bytes(key, keylen)) }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_http_header_append(
+    headers: *mut sys::liHttpHeaders,
+    key: *const sys::gchar,
+    keylen: usize,
+    val: *const sys::gchar,
+    valuelen: usize,
+) {
+    // SAFETY: the caller promises the headers of a request, and as many bytes.
+    unsafe { Headers::from_abi(headers).append(bytes(key, keylen), bytes(val, valuelen)) };
+}
+
 /// # Safety
 /// As lighttpd2's.
 #[unsafe(no_mangle)]
@@ -108,11 +149,17 @@ pub unsafe extern "C" fn li_http_header_overwrite(
     valuelen: usize,
 ) {
     // SAFETY: the caller promises the headers of a request, and as many bytes.
-    unsafe {
-        let key = slice::from_raw_parts(key.cast::<u8>(), keylen);
-        let value = slice::from_raw_parts(val.cast::<u8>(), valuelen);
-        State::of_headers(headers).set_header(key, value);
-    }
+    unsafe { Headers::from_abi(headers).overwrite(bytes(key, keylen), bytes(val, valuelen)) };
+}
+
+/// NULL for a request that runs inside another.
+///
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_connection_from_vrequest(vr: *mut sys::liVRequest) -> *mut sys::liConnection {
+    // SAFETY: the caller promises a request.
+    unsafe { State::connection_of(vr) }
 }
 
 /// # Safety

@@ -20,6 +20,7 @@ pub mod action;
 pub mod description;
 pub mod event_loop;
 pub mod exports;
+mod headers;
 pub mod http;
 pub mod log;
 pub mod memory;

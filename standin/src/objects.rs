@@ -101,7 +101,8 @@ impl Objects {
             (*vr).log_context.log_map = ptr::null_mut();
             own_place::<*const State, _>(&raw mut (*vr).opaque_started).write_unaligned(state.as_ptr().cast_const());
             (*vr).plugin_ctx = slot_array.as_ptr();
-            (*vr).response.headers = state.as_ptr().cast();
+            (*vr).request.headers = state.as_ref().request_headers.as_ptr();
+            (*vr).response.headers = state.as_ref().response_headers.as_ptr();
         }
         Self {
             connection,

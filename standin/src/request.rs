@@ -66,7 +66,7 @@ impl<'m> Request<'m> {
     /// A request of a worker, about which nothing is known yet.
     pub fn new(module: &'m Module<'m>, worker: usize) -> Self {
         let server = module.server();
-        let state = NonNull::from(Box::leak(Box::new(State::new(&server.heap))));
+        let state = State::new(&server.heap);
         let objects = Objects::new(server, worker, state);
         let [received, given, sent, content_length] = objects.counters();
         let mut request = Self { module, objects, state, received, given, sent, content_length, is_closed: false };
@@ -100,6 +100,21 @@ impl<'m> Request<'m> {
         self.state().is_entered.set(true);
     }
 
+    /// The lines of its header, in their order, besides those that it has.
+    pub fn set_request_headers(&mut self, headers: &[(&[u8], &[u8])]) {
+        headers.iter().for_each(|(name, value)| self.state().request_headers.insert(name, value));
+    }
+
+    /// The lines of its response's header, in their order, besides those that it has.
+    pub fn set_response_headers(&mut self, headers: &[(&[u8], &[u8])]) {
+        headers.iter().for_each(|(name, value)| self.state().response_headers.insert(name, value));
+    }
+
+    /// It runs inside another request, as those of lighttpd2's Lua do: it has no connection of its own.
+    pub fn set_inner(&mut self) {
+        self.state().is_inner.set(true);
+    }
+
     /// Performs an action of the module's, or one that sets an option.
     pub fn perform(&mut self, action: &Action<'_>) {
         match action {
@@ -128,7 +143,7 @@ impl<'m> Request<'m> {
         if unsafe { State::handle_direct(self.vr()) } {
             self.set_status(status);
             if !body.is_empty() {
-                self.state().set_header(b"Content-Type", b"text/plain");
+                self.state().response_headers.overwrite(b"Content-Type", b"text/plain");
                 self.state().body.borrow_mut().extend_from_slice(body);
             }
         }
@@ -183,7 +198,7 @@ impl<'m> Request<'m> {
         let state = self.state();
         state.direct.borrow().as_ref().map(|_| DirectAnswer {
             status: self.status(),
-            headers: state.headers.borrow().clone(),
+            headers: state.response_headers.all(),
             body: state.body.borrow().clone(),
         })
     }
@@ -255,7 +270,7 @@ impl Drop for Request<'_> {
         if !self.is_closed {
             self.end(Close::Stopped);
         }
-        // SAFETY: `new` made it from a box, and the module does not use it after `handle_vrclose`.
+        // SAFETY: it is in a box that is its own, and the module does not use it after `handle_vrclose`.
         drop(unsafe { Box::from_raw(self.state.as_ptr()) });
     }
 }

@@ -1,11 +1,14 @@
 //! What lighttpd2 knows of a request and the module does not.
 
 use crate::exports::broken;
+use crate::headers::Headers;
 use crate::memory::{Heap, Object};
 use crate::objects::empty_queue;
 use crate::server::own_place;
 use lighttpd2::sys;
 use std::cell::{Cell, RefCell};
+use std::mem::offset_of;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
@@ -18,7 +21,10 @@ pub(crate) struct State {
     /// Whether it has got as far as the actions.
     pub is_entered: Cell<bool>,
     pub is_handled: Cell<bool>,
-    pub headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Whether it runs inside another request.
+    pub is_inner: Cell<bool>,
+    pub request_headers: Headers,
+    pub response_headers: Headers,
     pub body: RefCell<Vec<u8>>,
     pub direct: RefCell<Option<Object<sys::liChunkQueue>>>,
     heap: Arc<Heap>,
@@ -33,24 +39,33 @@ pub(crate) struct Direct {
 }
 
 impl State {
-    /// That of a new request of this thread.
-    pub fn new(heap: &Arc<Heap>) -> Self {
-        Self {
+    /// That of a new request of this thread. It is in a box, which is the caller's.
+    pub fn new(heap: &Arc<Heap>) -> NonNull<Self> {
+        let state = Box::leak(Box::new(Self {
             owner: Cell::new(thread::current().id()),
             is_entered: Cell::default(),
             is_handled: Cell::default(),
-            headers: RefCell::default(),
+            is_inner: Cell::default(),
+            request_headers: Headers::new(heap),
+            response_headers: Headers::new(heap),
             body: RefCell::default(),
             direct: RefCell::default(),
             heap: Arc::clone(heap),
+        }));
+        let address = NonNull::from(&*state);
+        for headers in [&state.request_headers, &state.response_headers] {
+            headers.belong_to(address.as_ptr());
         }
+        address
     }
 
     /// Makes it that of a new request.
     pub fn reset(&self) {
         self.is_entered.set(false);
         self.is_handled.set(false);
-        self.headers.take();
+        self.is_inner.set(false);
+        self.request_headers.clear();
+        self.response_headers.clear();
         self.body.take();
     }
 
@@ -63,13 +78,18 @@ impl State {
         unsafe { Self::checked(own_place::<*const State, _>(&raw mut (*vr).opaque_started).read_unaligned()) }
     }
 
-    /// The state of the request with these headers.
+    /// `li_connection_from_vrequest`.
     ///
     /// # Safety
-    /// `headers` are of a request that lives during `'a`.
-    pub unsafe fn of_headers<'a>(headers: *mut sys::liHttpHeaders) -> &'a Self {
-        // SAFETY: that is what `Request::new` made them.
-        unsafe { Self::checked(headers.cast_const().cast()) }
+    /// `vr` is a request.
+    pub unsafe fn connection_of(vr: *mut sys::liVRequest) -> *mut sys::liConnection {
+        // SAFETY: the caller promises a request, whose `coninfo` is that of its connection.
+        unsafe {
+            if Self::of_request(vr).is_inner.get() {
+                return ptr::null_mut();
+            }
+            (*vr).coninfo.byte_sub(offset_of!(sys::liConnection, info)).cast()
+        }
     }
 
     /// `li_vrequest_handle_direct`.
@@ -98,16 +118,11 @@ impl State {
         self.is_handled.get()
     }
 
-    /// Sets a header of the response.
-    pub fn set_header(&self, name: &[u8], value: &[u8]) {
-        let mut headers = self.headers.borrow_mut();
-        headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        headers.push((name.to_vec(), value.to_vec()));
-    }
-
+    /// Ends the program where this thread may not use it.
+    ///
     /// # Safety
     /// `state` is one that lives during `'a`.
-    unsafe fn checked<'a>(state: *const Self) -> &'a Self {
+    pub unsafe fn checked<'a>(state: *const Self) -> &'a Self {
         // SAFETY: the caller promises it.
         let state = unsafe { &*state };
         if state.owner.get() != thread::current().id() {

@@ -133,26 +133,45 @@ impl Value {
 /// A `GString`.
 pub struct Text {
     abi: Object<sys::GString>,
-    _bytes: Object<u8>,
+    bytes: Object<u8>,
 }
 
 impl Text {
     /// A string of these bytes, and a NUL; with a NULL pointer where there are none.
     pub fn new(heap: &Arc<Heap>, bytes: Option<&[u8]>) -> Self {
-        let with_nul: Vec<u8> = bytes.unwrap_or_default().iter().copied().chain([0]).collect();
-        let stored = Object::copy_of(heap, &with_nul);
+        let stored = with_nul(heap, bytes.unwrap_or_default());
         let abi = Object::<sys::GString>::unset(heap);
         // SAFETY: nobody else knows the object yet.
         unsafe {
             (*abi.as_ptr()).str_ = if bytes.is_some() { stored.as_ptr().cast() } else { ptr::null_mut() };
-            (*abi.as_ptr()).len = with_nul.len() as sys::gsize - 1;
-            (*abi.as_ptr()).allocated_len = with_nul.len() as sys::gsize;
         }
-        Self { abi, _bytes: stored }
+        let mut text = Self { abi, bytes: stored };
+        text.set_length(bytes.unwrap_or_default().len());
+        text
+    }
+
+    /// Makes it a string of these bytes, which are elsewhere than those before.
+    pub fn replace(&mut self, heap: &Arc<Heap>, bytes: &[u8]) {
+        self.bytes = with_nul(heap, bytes);
+        // SAFETY: the module does not look at it meanwhile.
+        unsafe { (*self.abi.as_ptr()).str_ = self.bytes.as_ptr().cast() };
+        self.set_length(bytes.len());
     }
 
     /// Where it is.
     pub fn as_ptr(&self) -> *mut sys::GString {
         self.abi.as_ptr()
     }
+
+    fn set_length(&mut self, length: usize) {
+        // SAFETY: the module does not look at it meanwhile.
+        unsafe {
+            (*self.abi.as_ptr()).len = length as sys::gsize;
+            (*self.abi.as_ptr()).allocated_len = length as sys::gsize + 1;
+        }
+    }
+}
+
+fn with_nul(heap: &Arc<Heap>, bytes: &[u8]) -> Object<u8> {
+    Object::copy_of(heap, &[bytes, b"\0"].concat())
 }

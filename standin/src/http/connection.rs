@@ -1,7 +1,7 @@
 //! A client's connection.
 
 use super::body::Body;
-use super::exchange::{Exchange, Handler};
+use super::exchange::{Exchange, Handler, lines};
 use super::head::RequestHead;
 use super::output::Output;
 use super::{BUFFER, Broken, CHUNK, Malformed};
@@ -223,6 +223,7 @@ impl<'m> Connection<'m> {
             Body::Chunked(_) => -1,
             Body::UntilClose | Body::Complete => 0,
         };
+        request.set_request_headers(&lines(&head.headers));
         request.enter(method_of(head.method.as_bytes()), Some(&head.query), content_length);
         if head.expects_continue && !head.body.is_complete() {
             self.output.push(CONTINUE);

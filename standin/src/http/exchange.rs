@@ -70,8 +70,9 @@ impl Exchange<'_> {
                 match step.map_err(|Malformed| Broken::ByBackend)? {
                     Step::Waiting => {}
                     Step::Moved => moved = true,
-                    Step::Answered { status, until_close } => {
+                    Step::Answered { status, headers, until_close } => {
                         self.request.set_status(status);
+                        self.request.set_response_headers(&lines(&headers));
                         self.request.begin_response();
                         self.keep_alive &= !until_close;
                         moved = true;
@@ -129,7 +130,7 @@ impl Exchange<'_> {
             }
         }
         if let Some(answer) = self.request.answer() {
-            self.answer(answer, None, output);
+            self.send(answer, None, output);
         } else if !self.request.is_handled() {
             self.request.handle_indirect();
             match docroot {
@@ -160,8 +161,14 @@ impl Exchange<'_> {
         DirectAnswer { status, headers, body: format!("{status}\n").into_bytes() }
     }
 
-    /// Makes `answer`, with the file as its body if there is one, the whole response.
+    /// Answers with this, and with the file as its body if there is one.
     pub fn answer(&mut self, answer: DirectAnswer, file: Option<(File, u64)>, output: &mut Output) {
+        self.request.set_response_headers(&lines(&answer.headers));
+        self.send(answer, file, output);
+    }
+
+    /// Makes it the whole response.
+    fn send(&mut self, answer: DirectAnswer, file: Option<(File, u64)>, output: &mut Output) {
         let is_status = (100..=999).contains(&answer.status);
         let (status, body) = if is_status { (answer.status, answer.body) } else { (500, Vec::new()) };
         self.keep_alive &= is_status;
@@ -189,6 +196,11 @@ impl Exchange<'_> {
         self.request.set_complete();
         self.handler = Handler::Answered;
     }
+}
+
+/// Names and values, as a request takes them.
+pub fn lines<N: AsRef<[u8]>>(headers: &[(N, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())).collect()
 }
 
 impl Handler {

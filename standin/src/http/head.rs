@@ -7,6 +7,9 @@ use super::{LONGEST_HEAD, Malformed};
 /// Header lines that one message may have.
 const MOST_HEADERS: usize = 100;
 
+/// Names of lines that are between the ends of one connection.
+const OWN: [&str; 5] = ["content-length", "transfer-encoding", "connection", "expect", "keep-alive"];
+
 /// The header of a request.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -28,8 +31,8 @@ pub struct RequestHead {
     pub body: Body,
     /// Whether it says how long its body is, or that it comes in chunks.
     pub has_length: bool,
-    /// What a backend gets of it.
-    pub forwarded: Vec<(String, Vec<u8>)>,
+    /// Its lines.
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 /// The header of a backend's response.
@@ -39,8 +42,8 @@ pub struct ResponseHead {
     pub status: u16,
     /// Its name.
     pub reason: String,
-    /// What a client gets of it.
-    pub forwarded: Vec<(String, Vec<u8>)>,
+    /// Its lines.
+    pub headers: Vec<(String, Vec<u8>)>,
     /// The body that follows, if the request was not HEAD.
     pub body: Body,
 }
@@ -54,7 +57,12 @@ struct Framing {
     keep_alive: bool,
     expects_continue: bool,
     has_host: bool,
-    forwarded: Vec<(String, Vec<u8>)>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+/// The lines that are meant for whoever a message is passed on to.
+pub fn forwarded(headers: &[(String, Vec<u8>)]) -> impl Iterator<Item = &(String, Vec<u8>)> {
+    headers.iter().filter(|(name, _)| !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)))
 }
 
 impl RequestHead {
@@ -83,7 +91,7 @@ impl RequestHead {
             expects_continue: is_1_1 && framing.expects_continue,
             body: framing.body(Body::Complete),
             has_length: framing.length.is_some() || framing.is_chunked,
-            forwarded: framing.forwarded,
+            headers: framing.headers,
         };
         Ok(Some((head, length)))
     }
@@ -100,7 +108,7 @@ impl RequestHead {
             expects_continue: false,
             body: Body::Complete,
             has_length: false,
-            forwarded: Vec::new(),
+            headers: Vec::new(),
         }
     }
 }
@@ -115,7 +123,7 @@ impl ResponseHead {
         let reason = response.reason.unwrap_or_default().to_string();
         let framing = Framing::of(response.headers)?;
         let body = if has_no_body(status.into()) { Body::Complete } else { framing.body(Body::UntilClose) };
-        Ok(Some((Self { status, reason, forwarded: framing.forwarded, body }, length)))
+        Ok(Some((Self { status, reason, headers: framing.headers, body }, length)))
     }
 }
 
@@ -141,12 +149,10 @@ impl Framing {
                     framing.keep_alive |= value.split(',').any(|option| option.trim() == "keep-alive");
                 }
                 "expect" => framing.expects_continue = value == "100-continue",
-                "keep-alive" => {}
-                name => {
-                    framing.has_host |= name == "host";
-                    framing.forwarded.push((header.name.to_string(), header.value.to_vec()));
-                }
+                "host" => framing.has_host = true,
+                _ => {}
             }
+            framing.headers.push((header.name.to_string(), header.value.to_vec()));
         }
         Ok(framing)
     }
@@ -201,8 +207,9 @@ mod tests {
         assert_eq!(head.query, b"X-Progress-Id=1&q='\"<>\\");
         assert_eq!(head.body, Body::of_length(5));
         assert!(head.is_1_1 && head.keep_alive && head.expects_continue);
-        let forwarded: Vec<_> = head.forwarded.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(forwarded, ["Host", "X"]);
+        let names = |headers: Vec<&(String, Vec<u8>)>| headers.iter().map(|line| line.0.clone()).collect::<Vec<_>>();
+        assert_eq!(names(head.headers.iter().collect()), ["Host", "Content-Length", "Expect", "X"]);
+        assert_eq!(names(forwarded(&head.headers).collect()), ["Host", "X"]);
         assert!(request(&text[..text.len() - 1]).unwrap().is_none());
     }
 

@@ -1,7 +1,7 @@
 //! Passes a request on to a backend.
 
 use super::body::{Body, LAST_CHUNK, push_chunk};
-use super::head::{RequestHead, ResponseHead};
+use super::head::{RequestHead, ResponseHead, forwarded};
 use super::output::Output;
 use super::response::{Head, Length, has_no_body};
 use super::{BUFFER, CHUNK, Malformed};
@@ -41,6 +41,8 @@ pub enum Step {
     Answered {
         /// Its status.
         status: i32,
+        /// Its lines, but for what is said of chunks.
+        headers: Vec<(String, Vec<u8>)>,
         /// Whether the response ends with the connection.
         until_close: bool,
     },
@@ -71,7 +73,7 @@ impl Proxy {
         for line in lines {
             upload.push(format!("{line}\r\n").as_bytes());
         }
-        for (name, value) in &head.forwarded {
+        for (name, value) in forwarded(&head.headers) {
             upload.push(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         upload.push(b"\r\n");
@@ -189,12 +191,18 @@ impl Proxy {
             _ => Length::UntilClose,
         };
         let until_close = length == Length::UntilClose;
-        let headers: Vec<_> = response.forwarded.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+        let mut headers = response.headers;
+        let passed_on: Vec<_> =
+            forwarded(&headers).map(|(name, value)| (name.clone().into_bytes(), value.clone())).collect();
+        headers.retain(|(name, _)| {
+            let is_wrong = matches!(response.body, Body::Chunked(_)) && name.eq_ignore_ascii_case("content-length");
+            !is_wrong && !name.eq_ignore_ascii_case("transfer-encoding")
+        });
         let answer = Head {
             is_1_1: head.is_1_1,
             status,
             reason: Some(&response.reason),
-            headers: &headers,
+            headers: &passed_on,
             length,
             keep_alive: head.keep_alive && !until_close,
         };
@@ -202,7 +210,7 @@ impl Proxy {
         let body = if head.method == "HEAD" { Body::Complete } else { response.body };
         let is_chunked = length == Length::Chunked && head.method != "HEAD";
         self.response = Some(Response { body, is_chunked });
-        Ok(Step::Answered { status, until_close })
+        Ok(Step::Answered { status, headers, until_close })
     }
 
     /// Whether that was the last of it.

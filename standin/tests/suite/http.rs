@@ -86,7 +86,7 @@ fn answers(memory: &str) {
 }
 
 /// A backend for one request: reads until it has read `until`, then answers.
-fn backend(until: &'static str, answer: &'static [&'static str]) -> (SocketAddr, JoinHandle<String>) {
+pub fn backend(until: &'static str, answer: &'static [&'static str]) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || {

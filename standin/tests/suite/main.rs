@@ -7,6 +7,7 @@ mod bench;
 mod c_module;
 mod churn;
 mod endings;
+mod headers;
 mod hosts;
 mod http;
 mod late_read;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let trials = [
         churn::trials(),
         endings::trials(),
+        headers::trials(),
         hosts::trials(),
         http::trials(),
         late_read::trials(),
