@@ -4,6 +4,7 @@ use crate::action::Parts;
 use crate::headers::Headers;
 use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
+use crate::pattern::{li_pattern_eval, li_pattern_free, li_pattern_new, li_pattern_regex_cb};
 use crate::server::StandInServer;
 use crate::state::{Direct, State};
 use crate::waitqueue::{
@@ -22,7 +23,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 19] {
+fn functions() -> [(&'static str, *const c_void); 23] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -39,6 +40,10 @@ fn functions() -> [(&'static str, *const c_void); 19] {
         function!(li_http_header_lookup),
         function!(li_http_header_append),
         function!(li_http_header_overwrite),
+        function!(li_pattern_new),
+        function!(li_pattern_free),
+        function!(li_pattern_eval),
+        function!(li_pattern_regex_cb),
         function!(li_connection_from_vrequest),
         function!(li_vrequest_is_handled),
         function!(li_vrequest_handle_direct),

@@ -83,6 +83,13 @@ impl Headers {
         self.lines.borrow().iter().map(|line| (line.name.clone(), line.value.clone())).collect()
     }
 
+    /// The values of all lines of that name.
+    pub fn values(&self, name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        let values: Vec<_> =
+            self.lines.borrow().iter().filter(|line| line.is(name)).map(|line| line.value.clone()).collect();
+        values.into_iter()
+    }
+
     /// The last line of that name; NULL where there is none.
     pub fn lookup(&self, name: &[u8]) -> *mut sys::liHttpHeader {
         self.lines.borrow().iter().rfind(|line| line.is(name)).map_or(ptr::null_mut(), |line| line.abi.as_ptr())

@@ -6,6 +6,7 @@ use crate::server::StandInServer;
 use libloading::Library;
 use lighttpd2::sys;
 use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
 
 type EntryPoint = unsafe extern "C" fn(*mut sys::liModules, *mut sys::liModule) -> sys::gboolean;
 
@@ -117,6 +118,9 @@ impl Drop for Module<'_> {
         // SAFETY: it was initialised with the same.
         if unsafe { (self.free)(self.server.modules(), self.server.module()) } == 0 {
             self.server.log.error("mod_progress_free failed");
+        }
+        if self.server.patterns.load(SeqCst) > 0 {
+            exports::broken("patterns are left when it is unloaded");
         }
         if !self.server.plugin().is_null() {
             exports::broken("its plugin is left when it is unloaded");

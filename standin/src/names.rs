@@ -37,7 +37,8 @@ pub fn method_of(name: &[u8]) -> sys::liHttpMethod {
     number.map_or(sys::LI_HTTP_METHOD_UNSET, |number| number as sys::liHttpMethod)
 }
 
-fn name_of_method(method: sys::liHttpMethod) -> Option<&'static CStr> {
+/// What lighttpd2 calls a method; `None` for a number that stands for none.
+pub(crate) fn name_of_method(method: sys::liHttpMethod) -> Option<&'static CStr> {
     if method == sys::LI_HTTP_METHOD_UNSET {
         return Some(c"UNKNOWN");
     }

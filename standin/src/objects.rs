@@ -31,6 +31,8 @@ pub(crate) struct Objects {
     stage: Stage,
     slots: Object<sys::gpointer>,
     _slot_array: Object<sys::GPtrArray>,
+    /// No condition matches by a regular expression here.
+    matches: Object<sys::GArray>,
     pub options: RequestOptions,
     query: Option<Text>,
 }
@@ -80,6 +82,7 @@ impl Objects {
         let heap = &server.heap;
         let (request_body, response) = (empty_queue(heap), empty_queue(heap));
         let slots = Object::copy_of(heap, &[ptr::null_mut::<c_void>(); PLUGINS]);
+        let matches = Object::<sys::GArray>::zeroed(heap);
         let slot_array = Object::<sys::GPtrArray>::unset(heap);
         let options = RequestOptions::new(heap, &server.options(), server.pointer_options());
         let connection = Object::<sys::liConnection>::unset(heap);
@@ -101,6 +104,7 @@ impl Objects {
             (*vr).log_context.log_map = ptr::null_mut();
             own_place::<*const State, _>(&raw mut (*vr).opaque_started).write_unaligned(state.as_ptr().cast_const());
             (*vr).plugin_ctx = slot_array.as_ptr();
+            (*vr).action_stack.regex_stack = matches.as_ptr();
             (*vr).request.headers = state.as_ref().request_headers.as_ptr();
             (*vr).response.headers = state.as_ref().response_headers.as_ptr();
         }
@@ -113,6 +117,7 @@ impl Objects {
             stage: Stage::NEW,
             slots,
             _slot_array: slot_array,
+            matches,
             options,
             query: None,
         }
@@ -201,6 +206,8 @@ impl Objects {
                 is_unset(self.feeder.as_ptr()),
                 is_unset(&raw const (*vr).opaque_physical),
                 is_unset(&raw const (*vr).opaque_streams),
+                is_unset(&raw const (*vr).action_stack.opaque_stack),
+                is_unset(&raw const (*vr).action_stack.opaque_backends),
                 is_unset(&raw const (*vr).opaque_rest),
             ];
             let streams = [&raw const (*con).opaque_in, &raw const (*con).out].map(|stream| {
@@ -210,6 +217,9 @@ impl Objects {
             });
             if untouched.contains(&false) || streams.contains(&false) {
                 broken("it writes where it knows nothing of");
+            }
+            if (*vr).action_stack.regex_stack != self.matches.as_ptr() || (*self.matches.as_ptr()).len != 0 {
+                broken("it changes the matches of conditions");
             }
             if !self.stage.is_in(con, self.feeder.as_ptr()) {
                 broken("it changes what a connection says of its response");

@@ -51,6 +51,19 @@ pub enum Close {
     Stopped,
 }
 
+/// What a request asks for, and who asks, besides its query and its headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The method's name, if it is not that of its number.
+    pub method: Vec<u8>,
+    /// The path, decoded.
+    pub path: Vec<u8>,
+    /// The path as it came, with the query.
+    pub raw_path: Vec<u8>,
+    /// The client's address.
+    pub remote_ip: Vec<u8>,
+}
+
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectAnswer {
@@ -66,7 +79,7 @@ impl<'m> Request<'m> {
     /// A request of a worker, about which nothing is known yet.
     pub fn new(module: &'m Module<'m>, worker: usize) -> Self {
         let server = module.server();
-        let state = State::new(&server.heap);
+        let state = State::new(server, worker);
         let objects = Objects::new(server, worker, state);
         let [received, given, sent, content_length] = objects.counters();
         let mut request = Self { module, objects, state, received, given, sent, content_length, is_closed: false };
@@ -100,6 +113,11 @@ impl<'m> Request<'m> {
         self.state().is_entered.set(true);
     }
 
+    /// What it asks for, and who asks.
+    pub fn set_target(&mut self, target: Target) {
+        *self.state().target.borrow_mut() = target;
+    }
+
     /// The lines of its header, in their order, besides those that it has.
     pub fn set_request_headers(&mut self, headers: &[(&[u8], &[u8])]) {
         headers.iter().for_each(|(name, value)| self.state().request_headers.insert(name, value));
@@ -124,6 +142,7 @@ impl<'m> Request<'m> {
                 let mut context = ptr::null_mut();
                 // SAFETY: the module has made the action for this; the request is this thread's.
                 let result = unsafe { call(self.vr(), parts.param, &raw mut context) };
+                self.state().scratch().spoil();
                 if !context.is_null() && parts.cleanup.is_none() {
                     broken("an action leaves a context and has no cleanup");
                 }

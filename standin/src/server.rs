@@ -5,11 +5,12 @@ use crate::exports::broken;
 use crate::log::Log;
 use crate::memory::{Heap, Memory, Object};
 use crate::pointer::Pointer;
+use crate::scratch::Scratch;
 use crate::value::Text;
 use lighttpd2::sys;
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Plugins of others that are registered before the module's and after it, so that its number is not 0 and not the last.
@@ -30,11 +31,14 @@ pub struct StandInServer {
     workers: Mutex<Workers>,
     /// The workers' event loops. They outlive the workers, for whoever still has a waitqueue then.
     loops: Vec<EventLoop>,
+    scratch: Vec<Scratch>,
     /// The module's plugin, while it is registered.
     pub(crate) plugin: AtomicPtr<sys::liPlugin>,
     pub(crate) plugin_object: Mutex<Option<Object<[sys::liPlugin; 2]>>>,
     options: Mutex<Vec<sys::liOptionValue>>,
     pointers: Mutex<Vec<Pointer>>,
+    /// How many patterns there are.
+    pub(crate) patterns: AtomicUsize,
     running: AtomicBool,
     displaced_plugins: AtomicBool,
 }
@@ -70,6 +74,7 @@ impl StandInServer {
         let module_name = Text::new(&heap, Some(b"mod_progress"));
         let objects: Vec<_> = (0..workers).map(|_| Object::<sys::liWorker>::unset(&heap)).collect();
         let loops: Vec<_> = (0..workers).map(|_| EventLoop::new()).collect();
+        let scratch: Vec<_> = (0..workers).map(|_| Scratch::new(&heap)).collect();
         let pointers: Vec<_> = objects.iter().map(Object::as_ptr).collect();
         let pointers = Object::copy_of(&heap, &pointers);
         let array = Object::<sys::GArray>::unset(&heap);
@@ -79,6 +84,7 @@ impl StandInServer {
                 (*worker.as_ptr()).srv = srv;
                 (*worker.as_ptr()).ndx = number as sys::guint;
                 loops[number].place_in(worker.as_ptr());
+                scratch[number].place_in(worker.as_ptr());
             }
             (*array.as_ptr()).data = pointers.as_ptr().cast();
             (*array.as_ptr()).len = workers;
@@ -100,10 +106,12 @@ impl StandInServer {
             _module_name: module_name,
             workers: Mutex::new(Workers { array, pointers: Some(pointers), objects }),
             loops,
+            scratch,
             plugin: AtomicPtr::default(),
             plugin_object: Mutex::default(),
             options: Mutex::default(),
             pointers: Mutex::default(),
+            patterns: AtomicUsize::default(),
             running: AtomicBool::new(false),
             displaced_plugins: AtomicBool::new(false),
         });
@@ -173,6 +181,11 @@ impl StandInServer {
         &self.loops[worker]
     }
 
+    /// The `tmp_str` of the worker of that number.
+    pub(crate) fn scratch(&self, worker: usize) -> &Scratch {
+        &self.scratch[worker]
+    }
+
     /// Whether its workers run.
     pub fn is_running(&self) -> bool {
         self.running.load(SeqCst)
@@ -189,6 +202,7 @@ impl StandInServer {
         let mut workers = self.workers();
         workers.objects.clear();
         workers.pointers = None;
+        self.scratch.iter().for_each(Scratch::release);
     }
 
     /// The module's plugin; NULL where none is registered.

@@ -2,14 +2,15 @@
 
 use crate::exports::broken;
 use crate::headers::Headers;
-use crate::memory::{Heap, Object};
+use crate::memory::Object;
 use crate::objects::empty_queue;
-use crate::server::own_place;
+use crate::request::Target;
+use crate::scratch::Scratch;
+use crate::server::{StandInServer, own_place};
 use lighttpd2::sys;
 use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 /// What tells the queue of a direct answer from other queues.
@@ -23,11 +24,13 @@ pub(crate) struct State {
     pub is_handled: Cell<bool>,
     /// Whether it runs inside another request.
     pub is_inner: Cell<bool>,
+    pub target: RefCell<Target>,
     pub request_headers: Headers,
     pub response_headers: Headers,
     pub body: RefCell<Vec<u8>>,
     pub direct: RefCell<Option<Object<sys::liChunkQueue>>>,
-    heap: Arc<Heap>,
+    server: *const StandInServer,
+    worker: usize,
 }
 
 /// What is kept in the queue of a direct answer.
@@ -39,18 +42,21 @@ pub(crate) struct Direct {
 }
 
 impl State {
-    /// That of a new request of this thread. It is in a box, which is the caller's.
-    pub fn new(heap: &Arc<Heap>) -> NonNull<Self> {
+    /// That of a new request of a worker, and of this thread. It is in a box, which is the caller's; `server` lives longer.
+    pub fn new(server: &StandInServer, worker: usize) -> NonNull<Self> {
+        let heap = &server.heap;
         let state = Box::leak(Box::new(Self {
             owner: Cell::new(thread::current().id()),
             is_entered: Cell::default(),
             is_handled: Cell::default(),
             is_inner: Cell::default(),
+            target: RefCell::default(),
             request_headers: Headers::new(heap),
             response_headers: Headers::new(heap),
             body: RefCell::default(),
             direct: RefCell::default(),
-            heap: Arc::clone(heap),
+            server,
+            worker,
         }));
         let address = NonNull::from(&*state);
         for headers in [&state.request_headers, &state.response_headers] {
@@ -64,6 +70,7 @@ impl State {
         self.is_entered.set(false);
         self.is_handled.set(false);
         self.is_inner.set(false);
+        self.target.take();
         self.request_headers.clear();
         self.response_headers.clear();
         self.body.take();
@@ -102,7 +109,7 @@ impl State {
         if state.is_handled.replace(true) {
             return false;
         }
-        let queue = empty_queue(&state.heap);
+        let queue = empty_queue(&state.server().heap);
         // SAFETY: the request is this thread's, and nobody else knows the queue yet.
         unsafe {
             (*queue.as_ptr()).is_closed = 1;
@@ -116,6 +123,17 @@ impl State {
     /// Whether something answers the request.
     pub fn is_handled(&self) -> bool {
         self.is_handled.get()
+    }
+
+    /// The server.
+    pub fn server(&self) -> &StandInServer {
+        // SAFETY: `new` was promised that it lives longer.
+        unsafe { &*self.server }
+    }
+
+    /// The `tmp_str` of its worker.
+    pub fn scratch(&self) -> &Scratch {
+        self.server().scratch(self.worker)
     }
 
     /// Ends the program where this thread may not use it.

@@ -4,6 +4,7 @@ use crate::memory::{Heap, Object};
 use lighttpd2::sys;
 use std::ffi::c_void;
 use std::ptr;
+use std::slice;
 use std::sync::Arc;
 
 /// What a value is.
@@ -134,6 +135,8 @@ impl Value {
 pub struct Text {
     abi: Object<sys::GString>,
     bytes: Object<u8>,
+    /// Room for so many, and a NUL.
+    room: usize,
 }
 
 impl Text {
@@ -145,7 +148,7 @@ impl Text {
         unsafe {
             (*abi.as_ptr()).str_ = if bytes.is_some() { stored.as_ptr().cast() } else { ptr::null_mut() };
         }
-        let mut text = Self { abi, bytes: stored };
+        let mut text = Self { abi, bytes: stored, room: 0 };
         text.set_length(bytes.unwrap_or_default().len());
         text
     }
@@ -163,11 +166,39 @@ impl Text {
         self.abi.as_ptr()
     }
 
+    /// What is in it now, also where the module has changed that. `None` where it is no string any more.
+    pub fn contents(&self) -> Option<Vec<u8>> {
+        // SAFETY: the object is there; of the bytes no more are read than there are.
+        unsafe {
+            let abi = self.abi.as_ptr();
+            let length = usize::try_from((*abi).len).ok().filter(|length| *length <= self.room)?;
+            let is_same =
+                (*abi).str_ == self.bytes.as_ptr().cast() && (*abi).allocated_len == self.room as sys::gsize + 1;
+            let with_nul = slice::from_raw_parts(self.bytes.as_ptr(), self.room + 1).get(..=length)?;
+            with_nul.strip_suffix(b"\0").filter(|_| is_same).map(<[u8]>::to_vec)
+        }
+    }
+
     fn set_length(&mut self, length: usize) {
+        self.room = length;
         // SAFETY: the module does not look at it meanwhile.
         unsafe {
             (*self.abi.as_ptr()).len = length as sys::gsize;
             (*self.abi.as_ptr()).allocated_len = length as sys::gsize + 1;
+        }
+    }
+}
+
+/// The bytes of a string.
+///
+/// # Safety
+/// `text` is NULL, or a string that stays as it is during `'a`.
+pub(crate) unsafe fn bytes<'a>(text: *const sys::GString) -> &'a [u8] {
+    // SAFETY: the caller promises it.
+    unsafe {
+        match text.as_ref().filter(|text| !text.str_.is_null()) {
+            Some(text) => slice::from_raw_parts(text.str_.cast(), text.len as usize),
+            None => &[],
         }
     }
 }

@@ -8,6 +8,10 @@ static void say(liVRequest *vr, const char *text) {
 	li_log_write(vr->wrk->srv, vr->wrk, NULL, LI_LOG_LEVEL_INFO, 0, "%s", text);
 }
 
+static const char *line(liHttpHeader *header) {
+	return header ? header->data->str : "none";
+}
+
 /* a line of the header that has the name in `param` */
 static liHandlerResult look(liVRequest *vr, gpointer param, gpointer *context) {
 	liHttpHeader *in_request = li_http_header_lookup(vr->request.headers, param, strlen(param));
@@ -15,7 +19,7 @@ static liHandlerResult look(liVRequest *vr, gpointer param, gpointer *context) {
 	char text[1000];
 
 	(void)context;
-	snprintf(text, sizeof(text), "%s | %s", in_request ? in_request->data->str : "none", in_response ? in_response->data->str : "none");
+	snprintf(text, sizeof(text), "%s | %s", line(in_request), line(in_response));
 	say(vr, text);
 	if (in_request && in_request->data->str[in_request->keylen] != ':') say(vr, "a wrong length of a name");
 	return LI_HANDLER_GO_ON;

@@ -1,6 +1,10 @@
 //! Modules in C, of `tests/modules/`, that do what the module under test does not.
 
 use libtest_mimic::Trial;
+use standin::log::Log;
+use standin::memory::Memory;
+use standin::module::Module;
+use standin::server::StandInServer;
 use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
@@ -19,6 +23,19 @@ pub fn compiled(name: &str) -> (TempDir, PathBuf) {
         .status();
     assert!(status.unwrap().success(), "{source} does not compile");
     (folder, module)
+}
+
+/// Runs `test` with the module of that name loaded, in memory of each kind. Whatever is in the log afterwards is a failure.
+pub fn with_module(name: &str, test: fn(&Module<'_>)) {
+    let (_folder, file) = compiled(name);
+    // What was released can be read only where it is poisoned: there the stand-in can say what is wrong.
+    for memory in [Memory::Poisoned, Memory::Guarded] {
+        let server = StandInServer::new(1, memory, Log::kept());
+        let module = Module::load(&server, &file).expect("it is a good server");
+        test(&module);
+        drop(module);
+        assert_eq!(server.log.take(), [""; 0], "nobody expected that");
+    }
 }
 
 /// Counts these tests as skipped where there is no compiler.

@@ -1,16 +1,13 @@
 //! What a module can find of a request and of its response, with the module `tests/modules/requests.c`.
 
-use crate::c_module::{compiled, need_compiler};
+use crate::c_module::{compiled, need_compiler, with_module};
 use crate::running::exchange;
 use crate::violation::violation;
 use crate::{http, running, trial};
 use libtest_mimic::Trial;
 use lighttpd2::sys;
-use standin::log::Log;
-use standin::memory::Memory;
 use standin::module::Module;
 use standin::request::{Close, Request};
-use standin::server::StandInServer;
 use standin::value::Data;
 
 type Test = fn(&Module<'_>);
@@ -27,23 +24,12 @@ pub fn trials() -> Vec<Trial> {
         ("of_no_request", "headers that are of no request", |module| spoil(module, "other headers")),
         ("on_another_thread", "on another thread than its worker's", on_another_thread),
     ];
-    let tests = tests.map(|(name, test)| trial(format!("headers::{name}"), move || with_module(test)));
+    let tests = tests.map(|(name, test)| trial(format!("headers::{name}"), move || with_module("requests", test)));
     let violations = violations.map(|(name, reason, test)| {
-        violation(format!("headers::violations::{name}"), reason, move || with_module(test))
+        violation(format!("headers::violations::{name}"), reason, move || with_module("requests", test))
     });
     let over_http = trial("headers::come_with_requests", come_with_requests);
     need_compiler(tests.into_iter().chain(violations).chain([over_http]).collect())
-}
-
-fn with_module(test: Test) {
-    let (_folder, file) = compiled("requests");
-    for memory in [Memory::Guarded, Memory::Poisoned] {
-        let server = StandInServer::new(1, memory, Log::kept());
-        let module = Module::load(&server, &file).expect("it is a good server");
-        test(&module);
-        drop(module);
-        assert_eq!(server.log.take(), [""; 0], "nobody expected that");
-    }
 }
 
 fn request<'m>(module: &'m Module<'_>) -> Request<'m> {

@@ -11,6 +11,7 @@ mod headers;
 mod hosts;
 mod http;
 mod late_read;
+mod patterns;
 mod pointers;
 mod program;
 mod requests;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         hosts::trials(),
         http::trials(),
         late_read::trials(),
+        patterns::trials(),
         pointers::trials(),
         program::trials(),
         requests::trials(),
