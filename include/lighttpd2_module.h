@@ -294,10 +294,21 @@ typedef struct liVRequest {
 	char opaque_rest[56];
 } liVRequest;
 
+typedef enum {
+	LI_CON_STATE_DEAD,
+	LI_CON_STATE_CLOSE,
+	LI_CON_STATE_KEEP_ALIVE,
+	LI_CON_STATE_REQUEST_START,
+	LI_CON_STATE_READ_REQUEST_HEADER,
+	LI_CON_STATE_HANDLE_MAINVR,
+	LI_CON_STATE_WRITE,
+	LI_CON_STATE_UPGRADED
+} liConnectionState;
+
 typedef struct liConnection {
 	char opaque_head[64];
 	liConInfo info;
-	gint opaque_state;
+	liConnectionState state;
 	gboolean response_headers_sent;
 	gboolean opaque_expect_100_cont;
 	gboolean out_has_all_data; /* the response has come to its end, though perhaps not to the client */

@@ -21,7 +21,7 @@
 //! | --- | --- |
 //! | `["respond", STATUS, TEXT]` | answers at once; both are optional |
 //! | `["docroot", FOLDER]` | answers with the file of that path below the folder, unless another action answers |
-//! | `["proxy", "HOST:PORT"]` | passes the request on |
+//! | `["proxy", "HOST:PORT"]` | passes the request on, and what follows where the backend upgrades the connection |
 //! | `["sink", {"bytes_per_second": N}]` | takes the body, no faster than N if that is given, then answers |
 
 use crate::memory::Memory;

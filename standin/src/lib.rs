@@ -18,6 +18,7 @@
 
 pub mod action;
 pub mod description;
+mod ending;
 pub mod event_loop;
 pub mod exports;
 mod headers;
@@ -29,6 +30,7 @@ pub mod module;
 pub mod names;
 mod objects;
 pub mod options;
+mod out;
 mod pattern;
 pub mod plugin;
 pub mod pointer;

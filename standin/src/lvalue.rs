@@ -90,9 +90,13 @@ impl Lvalue {
         // SAFETY: the caller promises a request.
         let (state, request) = unsafe { (State::of_request(vr), &(*vr).request) };
         let target = state.target.borrow();
-        if matches!(self, Self::Status | Self::ResponseHeader) && !state.is_handled() {
-            state.server().log.error("a pattern needs the response of a request that nothing has handled");
-            return None;
+        if matches!(self, Self::Status | Self::ResponseHeader) {
+            if !state.is_handled() {
+                state.server().log.error("a pattern needs the response of a request that nothing has handled");
+            }
+            if state.out.stage().state < sys::LI_VRS_HANDLE_RESPONSE_HEADERS {
+                return None;
+            }
         }
         let mut value = match self {
             Self::RemoteIp => target.remote_ip.clone(),

@@ -82,24 +82,14 @@ impl<'s> Module<'s> {
 
     /// A request's connection closes, or is done with it.
     pub fn handle_close(&self, request: &Request<'_>) {
-        let plugin = self.server.plugin();
-        // SAFETY: the plugin has filled it in for this; the request is this thread's.
-        unsafe {
-            if let Some(handle_close) = plugin.as_ref().and_then(|plugin| plugin.handle_close) {
-                handle_close(request.connection(), plugin);
-            }
-        }
+        // SAFETY: the request is this thread's.
+        unsafe { self.server.handle_close(request.connection()) };
     }
 
     /// A request is about to be reset.
     pub fn handle_vrclose(&self, request: &Request<'_>) {
-        let plugin = self.server.plugin();
         // SAFETY: as in `handle_close`.
-        unsafe {
-            if let Some(handle_vrclose) = plugin.as_ref().and_then(|plugin| plugin.handle_vrclose) {
-                handle_vrclose(request.vr(), plugin);
-            }
-        }
+        unsafe { self.server.handle_vrclose(request.vr()) };
     }
 }
 

@@ -4,7 +4,6 @@ use crate::exports::broken;
 use crate::memory::{Heap, Object, UNSET};
 use crate::request_options::RequestOptions;
 use crate::server::{PLUGINS, PLUGINS_BEFORE, StandInServer, own_place};
-use crate::stage::Stage;
 use crate::state::State;
 use crate::value::Text;
 use lighttpd2::sys;
@@ -26,9 +25,6 @@ pub(crate) struct Objects {
     pub vrequest: Object<sys::liVRequest>,
     request_body: Object<sys::liChunkQueue>,
     response: Object<sys::liChunkQueue>,
-    /// What feeds the response while something does.
-    feeder: Object<sys::liStream>,
-    stage: Stage,
     slots: Object<sys::gpointer>,
     _slot_array: Object<sys::GPtrArray>,
     /// No condition matches by a regular expression here.
@@ -38,6 +34,12 @@ pub(crate) struct Objects {
 }
 
 impl Counter {
+    /// # Safety
+    /// `word` is a word of an object that lives longer.
+    pub(crate) unsafe fn of(word: *mut i64) -> Self {
+        Self(NonNull::new(word).expect("no object is at 0"))
+    }
+
     /// Its value.
     pub fn get(&self) -> i64 {
         self.word().load(Relaxed)
@@ -54,7 +56,7 @@ impl Counter {
     }
 
     fn word(&self) -> &AtomicI64 {
-        // SAFETY: a request makes its counters of words of its objects, and hands them out for as long as it lives.
+        // SAFETY: `of` was promised that the word is there.
         unsafe { AtomicI64::from_ptr(self.0.as_ptr()) }
     }
 }
@@ -70,10 +72,6 @@ pub(crate) fn empty_queue(heap: &Arc<Heap>) -> Object<sys::liChunkQueue> {
         (*queue.as_ptr()).length = 0;
     }
     queue
-}
-
-fn counter(word: *mut i64) -> Counter {
-    Counter(NonNull::new(word).expect("no object is at 0"))
 }
 
 impl Objects {
@@ -92,6 +90,7 @@ impl Objects {
         unsafe {
             let info = &raw mut (*con).info;
             (*con).mainvr = vr;
+            state.as_ref().out.place_in(con, state.as_ptr());
             (*con).opaque_in.out = request_body.as_ptr();
             (*con).out.out = response.as_ptr();
             (*info).req = &raw mut (*con).opaque_in;
@@ -113,8 +112,6 @@ impl Objects {
             vrequest,
             request_body,
             response,
-            feeder: Object::unset(heap),
-            stage: Stage::NEW,
             slots,
             _slot_array: slot_array,
             matches,
@@ -131,37 +128,37 @@ impl Objects {
         // SAFETY: they are inside the objects.
         unsafe {
             [
-                counter(&raw mut (*received).bytes_in),
-                counter(&raw mut (*given).bytes_in),
-                counter((&raw mut (*con).info.stats.bytes_out).cast()),
-                counter(&raw mut (*vr).request.content_length),
+                Counter::of(&raw mut (*received).bytes_in),
+                Counter::of(&raw mut (*given).bytes_in),
+                Counter::of((&raw mut (*con).info.stats.bytes_out).cast()),
+                Counter::of(&raw mut (*vr).request.content_length),
             ]
         }
     }
 
     /// Gives them what a new request has, but for the counters.
     pub fn reset(&mut self, server: &StandInServer) {
-        self.options.reset(&server.options(), server.pointer_options());
-        let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
-        slots[PLUGINS_BEFORE] = ptr::null_mut();
+        self.reset_vrequest(server);
         self.set_query(None);
-        self.change_stage(|stage| *stage = Stage::NEW);
-        // SAFETY: the module does not use a request that is closed or new. There is room for as many slots.
+        // SAFETY: the module does not use a request that is closed or new.
         unsafe {
-            let (con, vr) = (self.connection.as_ptr(), self.vrequest.as_ptr());
-            (*con).info.stats.bytes_in = 0;
-            ptr::copy_nonoverlapping(slots.as_ptr(), self.slots.as_ptr(), PLUGINS);
-            (*vr).request.http_method = sys::LI_HTTP_METHOD_UNSET;
-            (*vr).response.http_status = 0;
-            (*vr).direct_out = ptr::null_mut();
+            (*self.connection.as_ptr()).info.stats.bytes_in = 0;
+            (*self.vrequest.as_ptr()).request.http_method = sys::LI_HTTP_METHOD_UNSET;
         }
     }
 
-    /// Says that the response has got further, or that the connection ends.
-    pub fn change_stage(&mut self, change: impl FnOnce(&mut Stage)) {
-        change(&mut self.stage);
-        // SAFETY: the module looks at it in callbacks only.
-        unsafe { self.stage.write(self.connection.as_ptr(), self.feeder.as_ptr()) };
+    /// Takes from the request what was made of it, and leaves what the client has sent.
+    pub fn reset_vrequest(&mut self, server: &StandInServer) {
+        self.options.reset(&server.options(), server.pointer_options());
+        let mut slots = [ptr::without_provenance_mut::<c_void>(FOREIGN_SLOT); PLUGINS];
+        slots[PLUGINS_BEFORE] = ptr::null_mut();
+        // SAFETY: the module does not use a request that is closed or new. There is room for as many slots.
+        unsafe {
+            let vr = self.vrequest.as_ptr();
+            ptr::copy_nonoverlapping(slots.as_ptr(), self.slots.as_ptr(), PLUGINS);
+            (*vr).response.http_status = 0;
+            (*vr).direct_out = ptr::null_mut();
+        }
     }
 
     /// Whether nothing more comes into the response.
@@ -193,7 +190,6 @@ impl Objects {
             let timeout = &raw const (*con).io_timeout_elem;
             let untouched = [
                 is_unset(&raw const (*con).opaque_head),
-                is_unset(&raw const (*con).opaque_state),
                 is_unset(&raw const (*con).opaque_expect_100_cont),
                 is_unset(&raw const (*con).opaque_filters),
                 is_unset(&raw const (*con).opaque_keep_alive),
@@ -203,7 +199,8 @@ impl Objects {
                 is_unset(&raw const (*timeout).data),
                 is_unset(&raw const (*con).opaque_job_reset),
                 is_unset(&raw const (*con).info.opaque_head),
-                is_unset(self.feeder.as_ptr()),
+                is_unset(&raw const (*con).opaque_in.opaque_job),
+                is_unset(&raw const (*con).opaque_in.cb),
                 is_unset(&raw const (*vr).opaque_physical),
                 is_unset(&raw const (*vr).opaque_streams),
                 is_unset(&raw const (*vr).action_stack.opaque_stack),
@@ -211,18 +208,13 @@ impl Objects {
                 is_unset(&raw const (*vr).opaque_rest),
             ];
             let streams = [&raw const (*con).opaque_in, &raw const (*con).out].map(|stream| {
-                is_unset(&raw const (*stream).opaque_refcount)
-                    && is_unset(&raw const (*stream).opaque_dest)
-                    && is_unset(&raw const (*stream).opaque_job)
+                is_unset(&raw const (*stream).opaque_refcount) && is_unset(&raw const (*stream).opaque_dest)
             });
             if untouched.contains(&false) || streams.contains(&false) {
                 broken("it writes where it knows nothing of");
             }
             if (*vr).action_stack.regex_stack != self.matches.as_ptr() || (*self.matches.as_ptr()).len != 0 {
                 broken("it changes the matches of conditions");
-            }
-            if !self.stage.is_in(con, self.feeder.as_ptr()) {
-                broken("it changes what a connection says of its response");
             }
             for slot in (0..PLUGINS).filter(|slot| *slot != PLUGINS_BEFORE) {
                 if self.slot(slot) != FOREIGN_SLOT {
@@ -238,7 +230,7 @@ impl Objects {
 ///
 /// # Safety
 /// `part` is inside an object that nobody else uses now.
-pub(crate) unsafe fn is_unset<T>(part: *const T) -> bool {
+pub(crate) unsafe fn is_unset<T: ?Sized>(part: *const T) -> bool {
     // SAFETY: the caller promises it; a heap sets each byte of what it hands out.
-    unsafe { slice::from_raw_parts(part.cast::<u8>(), size_of::<T>()) }.iter().all(|&byte| byte == UNSET)
+    unsafe { slice::from_raw_parts(part.cast::<u8>(), size_of_val(&*part)) }.iter().all(|&byte| byte == UNSET)
 }

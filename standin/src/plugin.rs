@@ -124,6 +124,34 @@ impl StandInServer {
         })
     }
 
+    /// A request's connection closes, or is done with it.
+    ///
+    /// # Safety
+    /// `con` is a connection of this thread.
+    pub(crate) unsafe fn handle_close(&self, con: *mut sys::liConnection) {
+        let plugin = self.plugin();
+        // SAFETY: the plugin has filled it in for this; the caller promises a connection.
+        unsafe {
+            if let Some(handle_close) = plugin.as_ref().and_then(|plugin| plugin.handle_close) {
+                handle_close(con, plugin);
+            }
+        }
+    }
+
+    /// A request is about to be reset.
+    ///
+    /// # Safety
+    /// `vr` is a request of this thread.
+    pub(crate) unsafe fn handle_vrclose(&self, vr: *mut sys::liVRequest) {
+        let plugin = self.plugin();
+        // SAFETY: as in `handle_close`.
+        unsafe {
+            if let Some(handle_vrclose) = plugin.as_ref().and_then(|plugin| plugin.handle_vrclose) {
+                handle_vrclose(vr, plugin);
+            }
+        }
+    }
+
     pub(crate) fn plugin_setups(&self) -> Vec<sys::liPluginSetup> {
         // SAFETY: it is NULL or the registered plugin, which changes its lists in `init` only; they are lists.
         unsafe { self.plugin().as_ref().map_or_else(Vec::new, |plugin| entries(plugin.setups, |setup| setup.name)) }

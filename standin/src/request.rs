@@ -1,11 +1,11 @@
 //! A request's way through the module.
 
 use crate::action::Action;
+use crate::ending;
 use crate::exports::broken;
 use crate::module::Module;
 use crate::objects::Objects;
 use crate::server::PLUGINS_BEFORE;
-use crate::stage::Stage;
 use crate::state::State;
 use crate::value::Text;
 use lighttpd2::sys;
@@ -37,14 +37,20 @@ unsafe impl Send for Request<'_> {}
 /// How a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
-    /// Whole, and the connection waits for the next one.
+    /// Whole, and the connection waits for the next one. What the connection has not got of the response by then goes into
+    /// the socket at once: all happens while the callback of the response's stream runs.
     KeptAlive,
-    /// Whole, and the connection ends with it.
+    /// Whole, and the connection ends with it. As above.
     Ended,
-    /// By the client, before it was whole.
+    /// By the client, before it was whole, while something waited to be sent.
     BrokenOff,
-    /// By what feeds the response, before that had come to its end.
+    /// By the client, while nothing waited to be sent or nothing could be: the stream of the response is told first, and all
+    /// the rest happens while its callback runs.
+    Disconnected,
+    /// By what feeds the response, before that had come to its end. The stream is told first.
     Failed,
+    /// By lighttpd2, where what comes of the response is wrong. Here too the stream is told first.
+    Error,
     /// Because nothing moved for too long, perhaps before it was whole.
     TimedOut,
     /// With the server: nobody is told that the connection closes.
@@ -110,7 +116,7 @@ impl<'m> Request<'m> {
         // SAFETY: the module looks at it in actions only.
         unsafe { (*self.vr()).request.http_method = method };
         self.content_length.set(content_length);
-        self.state().is_entered.set(true);
+        self.state().out.change(|stage| stage.state = sys::LI_VRS_HANDLE_REQUEST_HEADERS);
     }
 
     /// What it asks for, and who asks.
@@ -163,7 +169,7 @@ impl<'m> Request<'m> {
             self.set_status(status);
             if !body.is_empty() {
                 self.state().response_headers.overwrite(b"Content-Type", b"text/plain");
-                self.state().body.borrow_mut().extend_from_slice(body);
+                self.state().append_body(body);
             }
         }
     }
@@ -175,7 +181,7 @@ impl<'m> Request<'m> {
 
     /// From now on something answers it over time.
     pub fn handle_indirect(&mut self) {
-        self.state().is_handled.set(true);
+        self.state().out.change(|stage| stage.state = sys::LI_VRS_READ_CONTENT);
     }
 
     /// The HTTP status of its response; 0 where none was chosen.
@@ -190,21 +196,38 @@ impl<'m> Request<'m> {
         unsafe { (*self.vr()).response.http_status = status };
     }
 
-    /// The response's header is on its way, and something feeds its body from now on.
-    pub fn begin_response(&mut self) {
-        self.objects.change_stage(|stage| {
-            stage.has_headers = true;
-            stage.is_fed = true;
-        });
+    /// So many bytes of a header are due when the response begins, and so many of its body wait by then.
+    pub fn set_waiting(&mut self, header: usize, body: usize) {
+        self.state().out.set_waiting(header, body);
     }
 
-    /// The response has come to its end, though perhaps not to the client.
+    /// There is more of the response's body. It is given to the connection when the response has begun.
+    pub fn feed(&mut self, bytes: usize) {
+        self.state().out.feed(bytes);
+    }
+
+    /// The response's header is on its way, and something feeds its body from now on.
+    pub fn begin_response(&mut self) {
+        self.state().out.begin();
+    }
+
+    /// The response has come to its end, though perhaps not to the client. It begins, if it has not.
     pub fn set_complete(&mut self) {
-        self.objects.change_stage(|stage| {
-            stage.has_headers = true;
-            stage.is_complete = true;
-            stage.is_fed = false;
-        });
+        self.state().out.complete();
+    }
+
+    /// It is answered with status 101, and its connection goes on without it: both sides send what they like, which `feed`
+    /// and the counters say, until it is closed.
+    pub fn upgrade(&mut self) {
+        self.set_status(101);
+        ending::upgrade(self.state());
+        self.check();
+        self.objects.reset_vrequest(self.module.server());
+    }
+
+    /// Whether the connection has got all of the response.
+    pub fn is_complete(&self) -> bool {
+        self.state().out.stage().is_complete
     }
 
     /// Nothing more comes into the response, as at the end of a Lua subrequest.
@@ -249,32 +272,13 @@ impl<'m> Request<'m> {
 
     fn end(&mut self, how: Close) {
         self.is_closed = true;
-        match how {
-            Close::KeptAlive | Close::Ended => self.set_complete(),
-            Close::BrokenOff => self.objects.change_stage(|stage| stage.is_aborted = true),
-            Close::Failed => self.objects.change_stage(|stage| {
-                stage.is_aborted = true;
-                stage.is_fed = false;
-            }),
-            Close::TimedOut => self.objects.change_stage(|stage| stage.is_timed = false),
-            Close::Stopped => {}
-        }
-        if how != Close::Stopped {
-            self.module.handle_close(self);
-        }
-        // SAFETY: the module uses it in actions only; it is released before `handle_vrclose`.
-        unsafe { (*self.vr()).direct_out = ptr::null_mut() };
-        drop(self.state().direct.take());
-        self.objects.change_stage(|stage| match how {
-            Close::KeptAlive => *stage = Stage { is_timed: false, ..Stage::NEW },
-            _ => {
-                stage.is_aborted = true;
-                stage.is_fed = false;
-            }
-        });
-        if self.state().is_entered.get() {
-            self.module.handle_vrclose(self);
-        }
+        ending::end(self.state(), how);
+        self.check();
+    }
+
+    /// Ends the program where the module has written to what is not its own.
+    fn check(&self) {
+        self.state().out.check();
         self.objects.check_what_is_not_the_modules();
     }
 

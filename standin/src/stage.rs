@@ -1,4 +1,4 @@
-//! How far a response is, as a connection of lighttpd2 says it.
+//! How far a response is, as lighttpd2 says it in a connection and its request.
 
 use lighttpd2::sys;
 
@@ -15,15 +15,26 @@ pub(crate) struct Stage {
     pub is_fed: bool,
     /// `io_timeout_elem.queued`.
     pub is_timed: bool,
+    /// `mainvr->state`.
+    pub state: sys::liVRequestState,
+    /// The connection's `state`.
+    pub connection: sys::liConnectionState,
 }
 
 impl Stage {
     /// That of a new request. A timeout of I/O runs from its first byte on, and lighttpd2 never takes it back before the
     /// request has ended, also where its body has come.
-    pub const NEW: Self =
-        Self { is_aborted: false, has_headers: false, is_complete: false, is_fed: false, is_timed: true };
+    pub const NEW: Self = Self {
+        is_aborted: false,
+        has_headers: false,
+        is_complete: false,
+        is_fed: false,
+        is_timed: true,
+        state: sys::LI_VRS_CLEAN,
+        connection: sys::LI_CON_STATE_HANDLE_MAINVR,
+    };
 
-    /// Says so in a connection; `feeder` is what feeds responses.
+    /// Says so in a connection and its request; `feeder` is what feeds responses.
     ///
     /// # Safety
     /// `con` is a connection that nobody else uses now.
@@ -35,6 +46,8 @@ impl Stage {
             (*con).out_has_all_data = self.is_complete.into();
             (*con).out.source = if self.is_fed { feeder } else { std::ptr::null_mut() };
             (*con).io_timeout_elem.queued = self.is_timed.into();
+            (*(*con).mainvr).state = self.state;
+            (*con).state = self.connection;
         }
     }
 
@@ -50,6 +63,8 @@ impl Stage {
                 && (*con).out_has_all_data == sys::gboolean::from(self.is_complete)
                 && (*con).out.source == if self.is_fed { feeder } else { std::ptr::null_mut() }
                 && (*con).io_timeout_elem.queued == sys::gboolean::from(self.is_timed)
+                && (*(*con).mainvr).state == self.state
+                && (*con).state == self.connection
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What lighttpd2 knows of a request and the module does not.
 
+use crate::ending::Life;
 use crate::exports::broken;
 use crate::headers::Headers;
 use crate::memory::Object;
 use crate::objects::empty_queue;
-use crate::request::Target;
+use crate::out::Out;
+use crate::request::{Close, Target};
 use crate::scratch::Scratch;
 use crate::server::{StandInServer, own_place};
 use lighttpd2::sys;
@@ -19,9 +21,12 @@ const DIRECT: u64 = 0x6469_7265_6374_6f75;
 /// What lighttpd2 knows of a request and the module does not.
 pub(crate) struct State {
     pub owner: Cell<ThreadId>,
-    /// Whether it has got as far as the actions.
-    pub is_entered: Cell<bool>,
-    pub is_handled: Cell<bool>,
+    pub life: Cell<Life>,
+    /// How it is to end where its response has gone at once.
+    pub ends_at_once: Cell<Option<Close>>,
+    /// Whether its connection goes on without it.
+    pub is_upgraded: Cell<bool>,
+    pub out: Out,
     /// Whether it runs inside another request.
     pub is_inner: Cell<bool>,
     pub target: RefCell<Target>,
@@ -47,8 +52,10 @@ impl State {
         let heap = &server.heap;
         let state = Box::leak(Box::new(Self {
             owner: Cell::new(thread::current().id()),
-            is_entered: Cell::default(),
-            is_handled: Cell::default(),
+            life: Cell::default(),
+            ends_at_once: Cell::default(),
+            is_upgraded: Cell::default(),
+            out: Out::new(heap),
             is_inner: Cell::default(),
             target: RefCell::default(),
             request_headers: Headers::new(heap),
@@ -67,8 +74,9 @@ impl State {
 
     /// Makes it that of a new request.
     pub fn reset(&self) {
-        self.is_entered.set(false);
-        self.is_handled.set(false);
+        self.life.take();
+        self.is_upgraded.set(false);
+        self.out.reset();
         self.is_inner.set(false);
         self.target.take();
         self.request_headers.clear();
@@ -106,9 +114,10 @@ impl State {
     pub unsafe fn handle_direct(vr: *mut sys::liVRequest) -> bool {
         // SAFETY: the caller promises a request.
         let state = unsafe { Self::of_request(vr) };
-        if state.is_handled.replace(true) {
+        if state.is_handled() {
             return false;
         }
+        state.out.change(|stage| stage.state = sys::LI_VRS_HANDLE_RESPONSE_HEADERS);
         let queue = empty_queue(&state.server().heap);
         // SAFETY: the request is this thread's, and nobody else knows the queue yet.
         unsafe {
@@ -120,9 +129,15 @@ impl State {
         true
     }
 
+    /// Adds to the body of a direct answer.
+    pub fn append_body(&self, bytes: &[u8]) {
+        self.body.borrow_mut().extend_from_slice(bytes);
+        self.out.feed(bytes.len());
+    }
+
     /// Whether something answers the request.
     pub fn is_handled(&self) -> bool {
-        self.is_handled.get()
+        self.out.stage().state >= sys::LI_VRS_READ_CONTENT
     }
 
     /// The server.
@@ -162,7 +177,7 @@ impl Direct {
             if direct.mark != DIRECT {
                 broken("something is appended to a queue that is not the module's to fill");
             }
-            State::checked(direct.state).body.borrow_mut().extend_from_slice(bytes);
+            State::checked(direct.state).append_body(bytes);
             (*queue).bytes_in += bytes.len() as sys::goffset;
             (*queue).length += bytes.len() as sys::goffset;
         }

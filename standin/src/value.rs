@@ -43,14 +43,20 @@ impl Data {
 }
 
 impl From<serde_json::Value> for Data {
-    /// A number that is not an integer becomes none; so does an object.
+    /// A number that is not an integer becomes none. An object becomes a list of pairs, as lighttpd2 has it.
     fn from(value: serde_json::Value) -> Self {
         match value {
             serde_json::Value::Bool(boolean) => Self::Boolean(boolean),
             serde_json::Value::Number(number) => number.as_i64().map_or(Self::None, Self::Number),
             serde_json::Value::String(string) => Self::String(string.into_bytes()),
             serde_json::Value::Array(items) => Self::List(items.into_iter().map(|item| Some(item.into())).collect()),
-            serde_json::Value::Null | serde_json::Value::Object(_) => Self::None,
+            serde_json::Value::Object(members) => {
+                let pair = |(name, value): (String, serde_json::Value)| {
+                    Some(Self::List(vec![Some(Self::String(name.into_bytes())), Some(value.into())]))
+                };
+                Self::List(members.into_iter().map(pair).collect())
+            }
+            serde_json::Value::Null => Self::None,
         }
     }
 }

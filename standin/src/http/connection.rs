@@ -118,8 +118,10 @@ impl<'m> Connection<'m> {
         let fate = self.steps(ready).unwrap_or_else(|broken| {
             if let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) {
                 exchange.request.close(match broken {
-                    Broken::ByClient => Close::BrokenOff,
-                    Broken::ByBackend => Close::Failed,
+                    Broken::Client => Close::BrokenOff,
+                    Broken::Socket => Close::Disconnected,
+                    Broken::Backend => Close::Failed,
+                    Broken::Malformed => Close::Error,
                 });
             }
             Fate::Gone
@@ -132,7 +134,7 @@ impl<'m> Connection<'m> {
         if self.wants_input() {
             self.read()?;
         } else if ready.intersects(PollFlags::ERR | PollFlags::HUP) {
-            return Err(Broken::ByClient);
+            return Err(Broken::Socket);
         }
         for _ in 0..STEPS {
             match self.step(hurry)? {
@@ -168,15 +170,20 @@ impl<'m> Connection<'m> {
             Phase::Idle => self.step_idle(),
             Phase::Busy(exchange) => {
                 let moved = exchange.step(&mut self.input, &mut self.output, hurry);
-                let sent = self.output.write_to(&self.socket)?;
+                let written = self.output.write_to(&self.socket);
+                if matches!(exchange.handler, Handler::Answered) {
+                    if self.output.is_empty() && written.is_ok() {
+                        exchange.request.sent.set(exchange.request.given.get());
+                        return self.finish();
+                    }
+                    exchange.request.set_complete();
+                }
+                let sent = written?;
                 exchange.request.sent.add(sent);
                 let moved = moved? || sent > 0;
-                if matches!(exchange.handler, Handler::Answered) && self.output.is_empty() {
-                    return self.finish();
-                }
                 // lighttpd2 takes the end of what a client sends for the end of its interest.
                 if self.has_ended && !moved {
-                    return Err(Broken::ByClient);
+                    return Err(if self.output.is_empty() { Broken::Socket } else { Broken::Client });
                 }
                 Ok(if moved { Moved::Yes } else { Moved::No })
             }

@@ -30,7 +30,7 @@ pub struct Exchange<'m> {
 
 /// What answers a request.
 pub enum Handler {
-    /// The whole response waits for the client.
+    /// The whole response waits for the client, and perhaps for the connection to hear of its end.
     Answered,
     Sink(Sink),
     Proxy(Box<Proxy>),
@@ -66,19 +66,31 @@ impl Exchange<'_> {
                 let mut answer = Vec::new();
                 let step = proxy.step(&self.head, output.len() < BUFFER, &mut answer);
                 output.push(&answer);
-                self.request.given.add(answer.len());
-                match step.map_err(|Malformed| Broken::ByBackend)? {
+                match step {
+                    Ok(Step::Answered { header, .. }) => self.request.set_waiting(header, answer.len() - header),
+                    Ok(Step::Upgraded { header, .. }) => self.request.set_waiting(header, 0),
+                    _ if answer.is_empty() => {}
+                    _ => self.request.feed(answer.len()),
+                }
+                match step? {
                     Step::Waiting => {}
                     Step::Moved => moved = true,
-                    Step::Answered { status, headers, until_close } => {
+                    Step::Answered { status, headers, until_close, .. } => {
                         self.request.set_status(status);
                         self.request.set_response_headers(&lines(&headers));
                         self.request.begin_response();
                         self.keep_alive &= !until_close;
                         moved = true;
                     }
+                    Step::Upgraded { headers, header } => {
+                        self.request.set_response_headers(&lines(&headers));
+                        self.request.upgrade();
+                        self.request.feed(answer.len() - header);
+                        self.body = Body::UntilClose;
+                        self.keep_alive = false;
+                        moved = true;
+                    }
                     Step::Done => {
-                        self.request.set_complete();
                         self.handler = Handler::Answered;
                         moved = true;
                     }
@@ -185,15 +197,13 @@ impl Exchange<'_> {
         };
         let head = head.to_bytes();
         output.push(&head);
-        self.request.given.add(head.len());
+        self.request.set_waiting(head.len(), known as usize);
         if length != Length::NoBody && self.head.method != "HEAD" {
-            self.request.given.add(known as usize);
             match file {
                 Some((file, length)) => output.push_file(file, length),
                 None => output.push(&body),
             }
         }
-        self.request.set_complete();
         self.handler = Handler::Answered;
     }
 }

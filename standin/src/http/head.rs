@@ -48,6 +48,17 @@ pub struct ResponseHead {
     pub body: Body,
 }
 
+/// Whether the lines ask for another protocol on the connection, or agree to one.
+pub fn is_upgrade(headers: &[(String, Vec<u8>)]) -> bool {
+    let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value);
+    let has_option = values.any(|value| value.split(|&byte| byte == b',').any(is_upgrade_option));
+    has_option && headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade"))
+}
+
+fn is_upgrade_option(option: &[u8]) -> bool {
+    option.trim_ascii().eq_ignore_ascii_case(b"upgrade")
+}
+
 /// What is known of a message's body, and of its connection.
 #[derive(Default)]
 struct Framing {

@@ -12,6 +12,7 @@ mod rules;
 mod sink;
 
 pub use connection::{Connection, Fate};
+pub(crate) use response::has_no_body;
 pub use rules::Rules;
 
 use std::io;
@@ -32,19 +33,23 @@ struct Malformed;
 /// A connection can only be broken off.
 enum Broken {
     /// For the client's part.
-    ByClient,
+    Client,
+    /// Because the socket is of no use any more.
+    Socket,
     /// Because the backend has broken off.
-    ByBackend,
+    Backend,
+    /// Because the backend has sent what is no HTTP.
+    Malformed,
 }
 
 impl From<Malformed> for Broken {
     fn from(_: Malformed) -> Self {
-        Self::ByClient
+        Self::Client
     }
 }
 
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
-        Self::ByClient
+        Self::Socket
     }
 }

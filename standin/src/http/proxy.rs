@@ -1,10 +1,10 @@
 //! Passes a request on to a backend.
 
 use super::body::{Body, LAST_CHUNK, push_chunk};
-use super::head::{RequestHead, ResponseHead, forwarded};
+use super::head::{RequestHead, ResponseHead, forwarded, is_upgrade};
 use super::output::Output;
 use super::response::{Head, Length, has_no_body};
-use super::{BUFFER, CHUNK, Malformed};
+use super::{BUFFER, Broken, CHUNK, Malformed};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -45,6 +45,15 @@ pub enum Step {
         headers: Vec<(String, Vec<u8>)>,
         /// Whether the response ends with the connection.
         until_close: bool,
+        /// How much of what the client gets is the header. What has come of the body follows it.
+        header: usize,
+    },
+    /// The backend takes the connection over. The body of either side ends with it.
+    Upgraded {
+        /// As above.
+        headers: Vec<(String, Vec<u8>)>,
+        /// As above.
+        header: usize,
     },
     /// The response has come.
     Done,
@@ -63,6 +72,9 @@ impl Proxy {
         }
         let is_chunked = matches!(head.body, Body::Chunked(_));
         let mut lines = vec![format!("{} {} HTTP/1.1", head.method, head.target), String::from("Connection: close")];
+        if is_upgrade(&head.headers) {
+            lines.push(String::from("Connection: Upgrade"));
+        }
         match head.body {
             Body::Length(length) => lines.push(format!("Content-Length: {length}")),
             Body::Chunked(_) => lines.push(String::from("Transfer-Encoding: chunked")),
@@ -125,7 +137,7 @@ impl Proxy {
     }
 
     /// Does what can be done at once. What the client gets is appended to `output`, if there `may` be more of it.
-    pub fn step(&mut self, head: &RequestHead, may_read: bool, output: &mut Vec<u8>) -> Result<Step, Malformed> {
+    pub fn step(&mut self, head: &RequestHead, may_read: bool, output: &mut Vec<u8>) -> Result<Step, Broken> {
         if !self.is_connected {
             if !matches!(self.socket.take_error(), Ok(None)) {
                 return Ok(Step::Refused);
@@ -174,12 +186,16 @@ impl Proxy {
         true
     }
 
-    fn answered(&mut self, head: &RequestHead, output: &mut Vec<u8>) -> Result<Step, Malformed> {
-        let Some((response, length)) = ResponseHead::parse(&self.input)? else {
-            return if self.has_ended { Err(Malformed) } else { Ok(Step::Waiting) };
+    fn answered(&mut self, head: &RequestHead, output: &mut Vec<u8>) -> Result<Step, Broken> {
+        let head_of_response = ResponseHead::parse(&self.input).map_err(|Malformed| Broken::Malformed)?;
+        let Some((response, length)) = head_of_response else {
+            return if self.has_ended { Err(Broken::Backend) } else { Ok(Step::Waiting) };
         };
         self.input.drain(..length);
         let status = i32::from(response.status);
+        if status == 101 && is_upgrade(&response.headers) {
+            return self.upgraded(response, output);
+        }
         if (100..200).contains(&status) {
             return Ok(Step::Moved);
         }
@@ -206,28 +222,55 @@ impl Proxy {
             length,
             keep_alive: head.keep_alive && !until_close,
         };
-        output.extend_from_slice(&answer.to_bytes());
+        let answer = answer.to_bytes();
+        output.extend_from_slice(&answer);
         let body = if head.method == "HEAD" { Body::Complete } else { response.body };
         let is_chunked = length == Length::Chunked && head.method != "HEAD";
         self.response = Some(Response { body, is_chunked });
-        Ok(Step::Answered { status, headers, until_close })
+        self.pass_on_what_is_there(output)?;
+        Ok(Step::Answered { status, headers, until_close, header: answer.len() })
     }
 
-    /// Whether that was the last of it.
-    fn pass_body_on(&mut self, output: &mut Vec<u8>) -> Result<bool, Malformed> {
-        let Some(Response { body, is_chunked }) = &mut self.response else { return Ok(false) };
+    fn upgraded(&mut self, response: ResponseHead, output: &mut Vec<u8>) -> Result<Step, Broken> {
+        let own = (b"Connection".to_vec(), b"Upgrade".to_vec());
+        let others = forwarded(&response.headers).map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+        let lines: Vec<_> = [own].into_iter().chain(others).collect();
+        let answer = Head {
+            is_1_1: true,
+            status: response.status.into(),
+            reason: Some(&response.reason),
+            headers: &lines,
+            length: Length::NoBody,
+            keep_alive: true,
+        };
+        let answer = answer.to_bytes();
+        output.extend_from_slice(&answer);
+        self.response = Some(Response { body: Body::UntilClose, is_chunked: false });
+        self.pass_on_what_is_there(output)?;
+        Ok(Step::Upgraded { headers: response.headers, header: answer.len() })
+    }
+
+    fn pass_on_what_is_there(&mut self, output: &mut Vec<u8>) -> Result<(), Broken> {
+        let Some(Response { body, is_chunked }) = &mut self.response else { return Ok(()) };
         let used = body.decode(&self.input, |data| {
             if *is_chunked {
                 push_chunk(output, data);
             } else {
                 output.extend_from_slice(data);
             }
-        })?;
-        self.input.drain(..used);
+        });
+        self.input.drain(..used.map_err(|Malformed| Broken::Malformed)?);
+        Ok(())
+    }
+
+    /// Whether that was the last of it.
+    fn pass_body_on(&mut self, output: &mut Vec<u8>) -> Result<bool, Broken> {
+        self.pass_on_what_is_there(output)?;
+        let Some(Response { body, is_chunked }) = &self.response else { return Ok(false) };
         match body {
             Body::Complete => {}
             Body::UntilClose if self.has_ended => {}
-            _ if self.has_ended => return Err(Malformed),
+            _ if self.has_ended => return Err(Broken::Backend),
             _ => return Ok(false),
         }
         if *is_chunked {

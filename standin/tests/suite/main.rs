@@ -18,6 +18,7 @@ mod requests;
 mod running;
 mod serving_timers;
 mod settings;
+mod streams;
 mod timers;
 mod violation;
 mod waiting;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         requests::trials(),
         serving_timers::trials(),
         settings::trials(),
+        streams::trials(),
         timers::trials(),
     ];
     suite::run(trials.into_iter().flatten().collect(), None).exit_code()

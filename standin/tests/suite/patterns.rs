@@ -95,6 +95,10 @@ fn tell_of_a_response(module: &Module<'_>) {
     request.respond(404, b"x");
     let lines = perform(&mut request, module, "patterns.eval", "[%{resp.status} %{resp.header[content-type]}]");
     assert_eq!(lines, ["<[404 text/plain]>"]);
+    request.recycle();
+    request.enter(sys::LI_HTTP_METHOD_GET, None, 0);
+    request.handle_indirect();
+    assert_eq!(perform(&mut request, module, "patterns.eval", "[%{resp.status}]"), ["<[]>"], "it has not come yet");
     request.close(Close::KeptAlive);
 }
 
