@@ -182,7 +182,8 @@ impl Client {
                 Some(answer) => {
                     self.ahead.drain(..answer.size as usize);
                     size += answer.size;
-                    if answer.status / 100 != 1 {
+                    let is_interim = answer.status / 100 == 1 && answer.status != 101;
+                    if !is_interim {
                         return Ok(HttpResponse { size, interim, ..answer });
                     }
                     interim += 1;

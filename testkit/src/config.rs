@@ -48,6 +48,7 @@ fn rules_text(rules: &[Rule], places: &Places<'_>) -> String {
         let condition = match &rule.which {
             Which::Path(path) => format!("if req.path == {} ", quoted(path)),
             Which::Prefix(path) => format!("if req.path =^ {} ", quoted(path)),
+            Which::Matching(expression) => format!("if req.path =~ {} ", quoted(expression)),
             Which::All => String::new(),
         };
         let actions: Vec<_> = rule.actions.iter().map(|action| action_text(action, places)).collect();
@@ -99,6 +100,8 @@ fn add_json(rule: &Rule, outer: Option<&Which>, before: &[Value], places: &Place
     rules.push(match which {
         Which::Path(path) => json!({ "path": path, "actions": actions }),
         Which::Prefix(path) => json!({ "prefix": path, "actions": actions }),
+        // It has no regular expressions.
+        Which::Matching(_) => json!({ "path": "", "actions": actions }),
         Which::All => json!({ "actions": actions }),
     });
 }
@@ -137,11 +140,15 @@ fn call(name: &str, value: &Value) -> String {
 fn literal(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| format!("{} => {}", quoted(name), literal(value)));
+            format!("[{}]", members.collect::<Vec<_>>().join(", "))
+        }
         Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
         // lighttpd2 reads -5 as 5, and - 5 as what it is.
         Value::Number(number) => number.to_string().replace('-', "- "),
         Value::Bool(_) => value.to_string(),
-        Value::Null | Value::Object(_) => panic!("{value} has no form in lighttpd2's configuration"),
+        Value::Null => panic!("{value} has no form in lighttpd2's configuration"),
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Site {
     /// Of the stand-in.
     pub(crate) memory: Option<String>,
     pub(crate) wrap: Vec<OsString>,
+    pub(crate) written: Option<String>,
 }
 
 /// Which requests a rule is for.
@@ -37,6 +38,7 @@ pub struct Site {
 pub(crate) enum Which {
     Path(String),
     Prefix(String),
+    Matching(String),
     All,
 }
 
@@ -67,6 +69,11 @@ impl Rule {
     /// Requests for paths that start so.
     pub fn prefix(path: &str) -> Self {
         Self::new(Which::Prefix(path.to_string()))
+    }
+
+    /// Requests for paths that a regular expression matches; on lighttpd2 only.
+    pub fn matching(expression: &str) -> Self {
+        Self::new(Which::Matching(expression.to_string()))
     }
 
     /// All requests.
@@ -148,6 +155,11 @@ impl Site {
     /// A site with one worker that serves nothing yet.
     pub fn new() -> Self {
         Self { workers: 1, ..Self::default() }
+    }
+
+    /// What a configuration of lighttpd2's says, but that the host listens elsewhere than at `127.0.0.1:8080`; on lighttpd2 only.
+    pub fn written(config: &str) -> Self {
+        Self { written: Some(config.to_string()), ..Self::new() }
     }
 
     /// The number of workers.
@@ -274,7 +286,10 @@ impl Site {
     /// Its description for `host`.
     pub(crate) fn describe(&self, host: &Host, places: &Places<'_>) -> String {
         match host {
-            Host::Lighttpd2(_) => config::text(self, places),
+            Host::Lighttpd2(_) => match &self.written {
+                Some(config) => config.replacen("127.0.0.1:8080", &places.address.to_string(), 1),
+                None => config::text(self, places),
+            },
             Host::StandIn(_) => format!("{:#}", config::json(self, places)),
         }
     }
