@@ -12,6 +12,11 @@ pub fn now() -> Timestamp {
     Timestamp(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
 }
 
+/// The time in seconds since 1970.
+pub fn unix_time() -> u64 {
+    clock_gettime(ClockId::RealtimeCoarse).tv_sec.try_into().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

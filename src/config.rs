@@ -1,41 +1,67 @@
-//! Values of the configuration, and why one is refused.
+//! Values of the configuration.
 
+use crate::cors::Origins;
+use crate::refusals::{ActionError, MethodsError, NumberError, OptionError};
 use crate::shared::{Plugin, Progress};
-use lighttpd2::{BooleanOption, Method, NumberOption, OptionKind, OptionRow, Refusal, Type, VRequest, Value};
-use progress::{Entries, Format, OutOfRange, Range, TimeToLive, UnknownFormat};
-use std::error::Error;
-use std::fmt;
+use crate::show::Form;
+use lighttpd2::{
+    BooleanOption, Boxed, BoxedOption, Method, NumberOption, OptionKind, OptionRow, Pattern, Refusal, Server, Type,
+    VRequest, Value,
+};
+use progress::{Entries, Format, OutOfRange, Range, Statuses, Template, TimeToLive};
 
 /// All options.
 pub const OPTIONS: &[OptionRow] = &[
     OptionRow { name: c"progress.debug", kind: OptionKind::Boolean },
-    OptionRow { name: c"progress.methods", kind: OptionKind::Number(Type::List, methods) },
+    OptionRow { name: c"progress.methods", kind: OptionKind::Number(Type::List, parse_methods) },
+    OptionRow { name: c"progress.id", kind: OptionKind::Boxed(Type::List, parse_id) },
+    OptionRow { name: c"progress.scope", kind: OptionKind::Boxed(Type::Any, parse_scope) },
+    OptionRow { name: c"progress.success", kind: OptionKind::Boxed(Type::List, parse_success) },
+    OptionRow { name: c"progress.callback", kind: OptionKind::Boxed(Type::Any, parse_callback) },
+    OptionRow { name: c"progress.cors", kind: OptionKind::Boxed(Type::List, parse_cors) },
 ];
 
 const DEBUG: BooleanOption = BooleanOption::named(OPTIONS, c"progress.debug");
 const METHODS: NumberOption = NumberOption::named(OPTIONS, c"progress.methods");
+const ID: BoxedOption<Vec<Pattern>> = BoxedOption::named(OPTIONS, c"progress.id");
+const SCOPE: BoxedOption<Pattern> = BoxedOption::named(OPTIONS, c"progress.scope");
+const SUCCESS: BoxedOption<Statuses> = BoxedOption::named(OPTIONS, c"progress.success");
+const CALLBACK: BoxedOption<Vec<u8>> = BoxedOption::named(OPTIONS, c"progress.callback");
+const CORS: BoxedOption<Origins> = BoxedOption::named(OPTIONS, c"progress.cors");
 
-/// Why the value of a setup that takes a number is refused.
-#[derive(Debug)]
-enum NumberError {
-    WrongType { setup: &'static str, got: &'static str, accepted: Range },
-    OutOfRange { setup: &'static str, error: OutOfRange },
+/// Whether `progress.debug` is set for a request.
+pub fn is_debug(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
+    vr.boolean(plugin, DEBUG)
 }
 
-/// Why the value of `progress.methods` is refused.
-#[derive(Debug)]
-enum MethodsError {
-    NoList(&'static str),
-    NoName { entry: usize, got: &'static str },
-    Unknown(Vec<u8>),
+/// Whether the method of a request is among its `progress.methods`.
+pub fn is_method_tracked(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
+    vr.method().is_some_and(|method| vr.number(plugin, METHODS) & method.bit() != 0)
 }
 
-/// Why the value of an action is refused.
-#[derive(Debug)]
-enum ActionError {
-    TrackTakesNothing(&'static str),
-    NoFormat(&'static str),
-    UnknownFormat(UnknownFormat),
+/// A request's `progress.id`, if it is set.
+pub fn id<'a>(vr: VRequest<'a>, plugin: Plugin<'a>) -> Option<&'a [Pattern]> {
+    vr.boxed(plugin, ID).map(Vec::as_slice)
+}
+
+/// A request's `progress.scope`, if it is set.
+pub fn scope<'a>(vr: VRequest<'a>, plugin: Plugin<'a>) -> Option<&'a Pattern> {
+    vr.boxed(plugin, SCOPE)
+}
+
+/// A request's `progress.success`, if it is set.
+pub fn success<'a>(vr: VRequest<'a>, plugin: Plugin<'a>) -> Option<&'a Statuses> {
+    vr.boxed(plugin, SUCCESS)
+}
+
+/// A request's `progress.callback`, if it is set.
+pub fn callback_key<'a>(vr: VRequest<'a>, plugin: Plugin<'a>) -> Option<&'a [u8]> {
+    vr.boxed(plugin, CALLBACK).map(Vec::as_slice)
+}
+
+/// A request's `progress.cors`, if it is set.
+pub fn origins<'a>(vr: VRequest<'a>, plugin: Plugin<'a>) -> Option<&'a Origins> {
+    vr.boxed(plugin, CORS)
 }
 
 /// `progress.ttl`
@@ -52,19 +78,32 @@ pub fn set_entries(progress: &Progress, value: Value<'_>) -> Result<(), Refusal>
     Ok(())
 }
 
-fn number<T>(
-    setup: &'static str,
-    value: Value<'_>,
-    accepted: Range,
-    make: fn(i64) -> Result<T, OutOfRange>,
-) -> Result<T, NumberError> {
+/// The value of `progress.track`, which takes none.
+pub fn nothing(value: Value<'_>) -> Result<(), Refusal> {
+    if value.is_nothing() { Ok(()) } else { Err(ActionError::TrackTakesNothing(value.single().type_name()).into()) }
+}
+
+/// The value of `progress.show`.
+pub fn form(value: Value<'_>) -> Result<Form, Refusal> {
     let value = value.single();
-    let number = value.number().ok_or(NumberError::WrongType { setup, got: value.type_name(), accepted })?;
-    make(number).map_err(|error| NumberError::OutOfRange { setup, error })
+    if value.is_missing() {
+        return Ok(Form::Format(Default::default()));
+    }
+    if let Some(name) = value.string() {
+        return Ok(Form::Format(Format::from_name(name).map_err(ActionError::UnknownFormat)?));
+    }
+    let no_form = || ActionError::NoForm(value.type_name());
+    let members = value.items().filter(|members| members.len() > 0).ok_or_else(no_form)?.map(|member| {
+        let mut pair = member.items()?.map(|part| part.string());
+        let (name, text) = (pair.next()??, pair.next()??);
+        pair.next().is_none().then_some((name, text))
+    });
+    let members = members.collect::<Option<Vec<_>>>().ok_or_else(no_form)?;
+    Ok(Form::Template(Template::new(members).map_err(ActionError::NoTemplate)?))
 }
 
 /// The value of `progress.methods`, or its default where there is none, as a set of [`Method::bit`]s.
-fn methods(value: Value<'_>) -> Result<i64, Refusal> {
+fn parse_methods(value: Value<'_>) -> Result<i64, Refusal> {
     if value.is_missing() {
         return Ok(Method::POST.bit());
     }
@@ -83,74 +122,102 @@ fn methods(value: Value<'_>) -> Result<i64, Refusal> {
     Ok(set)
 }
 
-/// The value of `progress.track`, which takes none.
-pub fn nothing(value: Value<'_>) -> Result<(), Refusal> {
-    if value.is_nothing() { Ok(()) } else { Err(ActionError::TrackTakesNothing(value.single().type_name()).into()) }
+fn parse_id(server: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
+    let patterns = entries("progress.id", "a list of patterns", value, |entry| Ok(Pattern::new(server, entry)?))?;
+    Ok(patterns.map(|patterns| Box::new(patterns) as Boxed))
 }
 
-/// The value of `progress.show`.
-pub fn format(value: Value<'_>) -> Result<&'static Format, Refusal> {
+fn parse_scope(server: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
+    let option = "progress.scope";
     let value = value.single();
     if value.is_missing() {
-        return Ok(Default::default());
+        return Ok(None);
     }
-    let name = value.string().ok_or(ActionError::NoFormat(value.type_name()))?;
-    Ok(Format::from_name(name).map_err(ActionError::UnknownFormat)?)
-}
-
-/// Whether `progress.debug` is set for a request.
-pub fn is_debug(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
-    vr.boolean(plugin, DEBUG)
-}
-
-/// Whether the method of a request is among its `progress.methods`.
-pub fn is_method_tracked(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
-    vr.method().is_some_and(|method| vr.number(plugin, METHODS) & method.bit() != 0)
-}
-
-// The beginnings of these lines are those of lighttpd2's own module, where it has such a line.
-
-impl fmt::Display for NumberError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongType { setup, got, accepted } => {
-                write!(f, "expected number, got {got}: {setup} takes {accepted}")
-            }
-            Self::OutOfRange { setup, error } => write!(f, "{setup}: {error}"),
-        }
+    if value.string() == Some(b"") {
+        return Err(OptionError::Unusable { option, accepted: "a pattern", got: Vec::new() }.into());
     }
+    let pattern = Pattern::new(server, value).map_err(|error| OptionError::Wrong { option, reason: error.into() })?;
+    Ok(Some(Box::new(pattern)))
 }
 
-impl fmt::Display for MethodsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoList(got) => {
-                write!(f, "progress.methods option expects a list of strings, parameter is of type {got}")?;
-            }
-            Self::NoName { entry, got } => {
-                write!(f, "progress.methods option expects a list of strings, entry #{entry} is of type {got}")?;
-            }
-            Self::Unknown(name) => write!(f, "progress.methods: unknown method: {}", name.escape_ascii())?,
-        }
-        write!(f, ", expected one of {}", Method::names())
+fn parse_success(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
+    let mut statuses = Statuses::none();
+    let accepted = Statuses::ACCEPTED;
+    let named = entries("progress.success", accepted, value, |entry| {
+        let digits = entry.number().map(|number| number.to_string());
+        let name = digits.as_ref().map(|digits| digits.as_bytes()).or(entry.string());
+        let name = name.ok_or_else(|| OptionError::NoEntry { accepted, got: entry.type_name() })?;
+        statuses = statuses.clone().with_named(name)?;
+        Ok(())
+    })?;
+    Ok(named.map(|_| Box::new(statuses) as Boxed))
+}
+
+fn parse_callback(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
+    const LONGEST: usize = 64;
+    let option = "progress.callback";
+    let accepted = "1 to 64 letters, digits, '.', '_' and '-'";
+    let value = value.single();
+    if value.is_missing() {
+        return Ok(None);
     }
+    let key = value.string().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })?;
+    let is_key = key.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
+    if !is_key || key.is_empty() || key.len() > LONGEST {
+        return Err(OptionError::Unusable { option, accepted, got: key.to_vec() }.into());
+    }
+    Ok(Some(Box::new(key.to_vec())))
 }
 
-impl fmt::Display for ActionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TrackTakesNothing(got) => {
-                write!(f, "progress.track doesn't expect any parameters, got one of type {got}")
-            }
-            Self::NoFormat(got) => {
-                let names = Format::names();
-                write!(f, "progress.show expects an optional string as parameter, got {got}, expected one of {names}")
-            }
-            Self::UnknownFormat(error) => write!(f, "progress.show: {error}"),
-        }
+fn parse_cors(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
+    let option = "progress.cors";
+    let accepted = "\"*\", or a list of origins like \"https://app.example\"";
+    let origins = entries(option, accepted, value, |entry| {
+        let origin = entry.string().ok_or_else(|| OptionError::NoEntry { accepted, got: entry.type_name() })?;
+        Ok(origin.to_vec())
+    })?;
+    let Some(origins) = origins else { return Ok(None) };
+    if origins == [b"*"] {
+        return Ok(Some(Box::new(Origins::Any)));
+    }
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(wrong) => Err(OptionError::Unusable { option, accepted, got: wrong.clone() }.into()),
+        None => Ok(Some(Box::new(Origins::These(origins)))),
     }
 }
 
-impl Error for NumberError {}
-impl Error for MethodsError {}
-impl Error for ActionError {}
+/// Whether browsers could send it as an origin: a scheme, a host, perhaps a port, and no path.
+fn is_origin(text: &[u8]) -> bool {
+    let Some(colon) = text.iter().position(|byte| *byte == b':') else { return false };
+    let (scheme, rest) = text.split_at(colon);
+    let host = rest.strip_prefix(b"://").unwrap_or_default();
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(byte);
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    !scheme.is_empty() && scheme.iter().all(is_scheme) && !host.is_empty() && host.iter().all(is_part)
+}
+
+/// What is made of the entries of a list; `None` where nothing is given.
+fn entries<T>(
+    option: &'static str,
+    accepted: &'static str,
+    value: Value<'_>,
+    mut make: impl FnMut(Value<'_>) -> Result<T, Refusal>,
+) -> Result<Option<Vec<T>>, Refusal> {
+    if value.is_nothing() {
+        return Ok(None);
+    }
+    let entries = value.items().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })?;
+    let made = entries.map(|entry| make(entry).map_err(|reason| OptionError::Wrong { option, reason }));
+    Ok(Some(made.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn number<T>(
+    setup: &'static str,
+    value: Value<'_>,
+    accepted: Range,
+    make: fn(i64) -> Result<T, OutOfRange>,
+) -> Result<T, NumberError> {
+    let value = value.single();
+    let number = value.number().ok_or(NumberError::WrongType { setup, got: value.type_name(), accepted })?;
+    make(number).map_err(|error| NumberError::OutOfRange { setup, error })
+}

@@ -6,7 +6,9 @@
 //! | --- | --- |
 //! | `track` | `progress.track`: the life of a tracked request |
 //! | `show` | `progress.show`: answers about another request |
-//! | `config` | `progress.ttl`, `progress.entries`, `progress.methods`, `progress.debug`, and why a value is refused |
+//! | `id` | which request another one is about |
+//! | `cors` | which pages may read answers |
+//! | `config`, `refusals` | what the configuration sets, and why a value is refused |
 //! | `shared` | what all workers share |
 //! | `clock` | the time |
 //!
@@ -18,6 +20,9 @@
 
 mod clock;
 mod config;
+mod cors;
+mod id;
+mod refusals;
 mod shared;
 mod show;
 mod track;

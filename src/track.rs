@@ -1,9 +1,9 @@
 //! The life of a tracked request.
 
 use crate::shared::{Live, Plugin, Progress};
-use crate::{clock, config};
+use crate::{clock, config, id};
 use lighttpd2::{ActionFn, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
-use progress::{End, NotTracked, Side, Ticket, request_id};
+use progress::{End, NotTracked, Side, Ticket};
 
 /// The action with its value, which is none.
 pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
@@ -11,7 +11,7 @@ pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     Ok(Box::new(track))
 }
 
-/// Tracks the request under the id in its query string.
+/// Tracks the request under its id.
 fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     if !config::is_method_tracked(vr, plugin) {
         return;
@@ -21,7 +21,15 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         vr.log(Level::Warning, "progress.track: already tracking request");
         return;
     }
-    let Some(id) = request_id(vr.query()) else {
+    if vr.is_handled() && vr.status() >= 400 {
+        if config::is_debug(vr, plugin) {
+            let text = format!("progress.track: already answered with status {}, not tracked", vr.status());
+            vr.log(Level::Debug, &text);
+        }
+        return;
+    }
+    let found = id::find(plugin, vr);
+    let Some(id) = found.as_ref().and_then(id::FoundId::as_id) else {
         if config::is_debug(vr, plugin) {
             vr.log(Level::Debug, "progress.track: X-Progress-Id parameter not found, cannot track request");
         }
@@ -58,16 +66,23 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
     slot.clear();
     let end = match tracked.closing {
         // lighttpd2 can take a response for sent a moment before its last bytes are.
-        Some(Closing::Complete) if vr.is_all_sent() => End::Whole,
-        Some(Closing::Complete | Closing::Client) => End::BrokenOff(Side::Client),
-        Some(Closing::Server) => End::BrokenOff(Side::Server),
-        Some(Closing::Timeout) => End::BrokenOff(Side::Timeout),
+        Some(Closing::Complete) if !vr.is_all_sent() => End::BrokenOff(Side::Client),
+        Some(closing) => end(closing),
         // The connection is upgraded, the server stops, or lighttpd2's Lua runs the request inside of another one: that has no
         // connection of its own.
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
     table.finish(tracked.ticket, vr.status(), end, clock::now());
+}
+
+fn end(closing: Closing) -> End {
+    match closing {
+        Closing::Complete => End::Whole,
+        Closing::Client => End::BrokenOff(Side::Client),
+        Closing::Server => End::BrokenOff(Side::Server),
+        Closing::Timeout => End::BrokenOff(Side::Timeout),
+    }
 }
 
 /// What the plugin keeps in a tracked request.
@@ -83,7 +98,10 @@ impl Tracked {
     const CLOSINGS: [Closing; 4] = [Closing::Complete, Closing::Client, Closing::Server, Closing::Timeout];
 
     fn load(slot: Slot<'_>) -> Option<Self> {
-        let word = slot.get();
+        Self::from_word(slot.get())
+    }
+
+    fn from_word(word: usize) -> Option<Self> {
         let closing = (word >> 1 & 7).checked_sub(1).and_then(|number| Self::CLOSINGS.get(number).copied());
         (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits((word >> Self::TICKET) as u64), closing })
     }

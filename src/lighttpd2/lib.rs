@@ -8,7 +8,7 @@
 //! | `trampolines` | the functions that lighttpd2 calls, for any module; `guard` is where a panic in one of them ends |
 //! | `plugin` | a module's plugin, as lighttpd2 keeps it |
 //! | `timer` | a timer for each worker |
-//! | `server`, `connection`, `vrequest`, `value`, `counters`, `log` | lighttpd2's objects |
+//! | `server`, `connection`, `vrequest`, `value`, `pattern`, `counters`, `log` | lighttpd2's objects |
 //!
 //! A view is made from a pointer by an `unsafe` function, whose contract its methods rest on: what it points at is what
 //! the type says and lives as long as the view, and the calling thread is the one that lighttpd2 lets touch it. Views of
@@ -23,6 +23,7 @@ mod counters;
 mod guard;
 mod log;
 mod module;
+mod pattern;
 mod plugin;
 mod rows;
 mod server;
@@ -36,6 +37,7 @@ pub use connection::{Closing, Connection};
 pub use counters::{Counts, LiveCounters};
 pub use log::{Level, Log};
 pub use module::{LayoutError, Module, load, unload};
+pub use pattern::{Pattern, PatternError};
 pub use plugin::Plugin;
 pub use rows::{
     Action, ActionFn, BooleanOption, Boxed, BoxedOption, NumberOption, OptionKind, OptionRow, Refusal, Setup,

@@ -1,6 +1,6 @@
 //! A module's tables: setups, options and actions. A row is all that one of them takes.
 
-use super::{Plugin, Type, VRequest, Value};
+use super::{Plugin, Server, Type, VRequest, Value};
 use std::any::Any;
 use std::error::Error;
 use std::ffi::CStr;
@@ -45,8 +45,8 @@ pub enum OptionKind {
     Boolean,
     /// A number that is made of a value of that type.
     Number(Type, fn(Value<'_>) -> Result<i64, Refusal>),
-    /// Anything else, made of a value of that type; `None` for no value at all.
-    Boxed(Type, fn(Value<'_>) -> Result<Option<Boxed>, Refusal>),
+    /// Anything else, made of a value of that type for that server; `None` for no value at all.
+    Boxed(Type, fn(Server, Value<'_>) -> Result<Option<Boxed>, Refusal>),
 }
 
 impl OptionKind {
@@ -136,9 +136,9 @@ mod tests {
 
     const ROWS: &[OptionRow] = &[
         OptionRow { name: c"a", kind: OptionKind::Boolean },
-        OptionRow { name: c"aa", kind: OptionKind::Boxed(Type::String, |_| Ok(None)) },
+        OptionRow { name: c"aa", kind: OptionKind::Boxed(Type::String, |_, _| Ok(None)) },
         OptionRow { name: c"b", kind: OptionKind::Number(Type::List, |_| Ok(0)) },
-        OptionRow { name: c"c", kind: OptionKind::Boxed(Type::Any, |_| Ok(None)) },
+        OptionRow { name: c"c", kind: OptionKind::Boxed(Type::Any, |_, _| Ok(None)) },
     ];
 
     #[test]

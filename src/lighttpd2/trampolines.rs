@@ -147,9 +147,10 @@ pub(super) unsafe extern "C" fn parse_boxed<M: Module>(
     let Some(OptionRow { name, kind: OptionKind::Boxed(_, parse) }) = option_rows::<M>(true).nth(number) else {
         return 0;
     };
-    // SAFETY: lighttpd2 passes a value, or NULL for the default.
-    let value = unsafe { Value::new(value) };
-    let Some(boxed) = configured(srv, name, || parse(value)) else { return 0 };
+    // SAFETY: lighttpd2 passes the server, and a value, or NULL for the default.
+    let (server, value) = unsafe { (Server::new(srv), Value::new(value)) };
+    let Some(server) = server else { return 0 };
+    let Some(boxed) = configured(srv, name, || parse(server, value)) else { return 0 };
     // Never NULL: lighttpd2 looks at what an action sets without asking.
     let boxed = Box::into_raw(Box::<Option<Boxed>>::new(boxed));
     // SAFETY: lighttpd2 passes the place for the result.

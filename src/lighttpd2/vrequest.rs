@@ -1,9 +1,9 @@
 //! A request.
 
 use super::log::{self, Level, Log};
-use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Plugin, value};
+use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Pattern, Plugin, value};
 use crate::sys;
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -21,6 +21,9 @@ pub struct Method(sys::liHttpMethod);
 impl Method {
     /// The method of uploads.
     pub const POST: Self = Self(sys::LI_HTTP_METHOD_POST);
+
+    /// The method of questions about what may be asked.
+    pub const OPTIONS: Self = Self(sys::LI_HTTP_METHOD_OPTIONS);
 
     /// The method of that name.
     pub fn from_name(name: &[u8]) -> Option<Self> {
@@ -95,6 +98,24 @@ impl<'a> VRequest<'a> {
         unsafe { value::bytes((*self.as_ptr()).request.uri.query) }.unwrap_or_default()
     }
 
+    /// The value of one of its headers, whose name is compared without regard to case; one of them, where there are several.
+    pub fn header(self, name: &str) -> Option<&'a [u8]> {
+        // SAFETY: `new` was promised a live request on this thread; nothing changes its headers while an action runs.
+        unsafe { header((*self.as_ptr()).request.headers, name) }
+    }
+
+    /// Whether its response has a header so far.
+    pub fn has_response_header(self, name: &str) -> bool {
+        // SAFETY: `new` was promised a live request on this thread.
+        unsafe { header((*self.as_ptr()).response.headers, name) }.is_some()
+    }
+
+    /// What a pattern makes of it.
+    pub fn evaluate(self, pattern: &Pattern) -> Vec<u8> {
+        // SAFETY: `new` was promised a live request, which is this thread's, as its worker and the worker's scratch string are.
+        unsafe { pattern.evaluate(self.as_ptr()) }
+    }
+
     /// Its method, if it is a known one.
     pub fn method(self) -> Option<Method> {
         // SAFETY: `new` was promised a live request.
@@ -165,27 +186,38 @@ impl<'a> VRequest<'a> {
         unsafe { sys::li_vrequest_is_handled(self.as_ptr()) != 0 }
     }
 
-    /// Answers it with status 200, or does nothing where something answers it already.
-    pub fn respond(self, headers: &[(&str, &str)], body: &[u8]) {
+    /// Gives its response a header, instead of what it has of that name.
+    pub fn set_response_header(self, name: &str, value: &[u8]) {
+        self.put_response_header(sys::li_http_header_overwrite, name, value);
+    }
+
+    /// Gives its response one more value of a header.
+    pub fn add_response_header(self, name: &str, value: &[u8]) {
+        self.put_response_header(sys::li_http_header_append, name, value);
+    }
+
+    fn put_response_header(self, put: PutHeader, name: &str, value: &[u8]) {
+        // SAFETY: `new` was promised a live request on this thread; `put` is one of two functions of lighttpd2's, which copy
+        // name and value.
+        unsafe {
+            let headers = (*self.as_ptr()).response.headers;
+            put(headers, name.as_ptr().cast(), name.len(), value.as_ptr().cast(), value.len());
+        }
+    }
+
+    /// Answers it, or does nothing where something answers it already; whether it did.
+    pub fn respond(self, status: i32, body: &[u8]) -> bool {
         let vr = self.as_ptr();
-        // SAFETY: `new` was promised a live request on this thread. lighttpd2 copies names, values and body; `direct_out`
-        // is there once `li_vrequest_handle_direct` has agreed.
+        // SAFETY: `new` was promised a live request on this thread. lighttpd2 copies the body; `direct_out` is there once
+        // `li_vrequest_handle_direct` has agreed.
         unsafe {
             if sys::li_vrequest_handle_direct(vr) == 0 {
-                return;
+                return false;
             }
-            (*vr).response.http_status = 200;
-            for (name, value) in headers {
-                sys::li_http_header_overwrite(
-                    (*vr).response.headers,
-                    name.as_ptr().cast::<c_char>(),
-                    name.len() as _,
-                    value.as_ptr().cast::<c_char>(),
-                    value.len() as _,
-                );
-            }
+            (*vr).response.http_status = status;
             sys::li_chunkqueue_append_mem((*vr).direct_out, body.as_ptr().cast(), body.len() as sys::gssize);
         }
+        true
     }
 
     /// The queue that its response goes through.
@@ -196,6 +228,21 @@ impl<'a> VRequest<'a> {
 
     fn as_ptr(self) -> *mut sys::liVRequest {
         self.vr.as_ptr()
+    }
+}
+
+/// `li_http_header_overwrite` or `li_http_header_append`.
+type PutHeader = unsafe extern "C" fn(*mut sys::liHttpHeaders, *const sys::gchar, usize, *const sys::gchar, usize);
+
+/// The value of a header.
+///
+/// # Safety
+/// `headers` are a request's or a response's, which nobody changes during `'a`.
+unsafe fn header<'a>(headers: *mut sys::liHttpHeaders, name: &str) -> Option<&'a [u8]> {
+    // SAFETY: the caller promises it; lighttpd2 returns a header of them, or NULL.
+    unsafe {
+        let found = sys::li_http_header_lookup(headers, name.as_ptr().cast(), name.len()).as_ref()?;
+        value::bytes(found.data)?.get(found.keylen as usize + ": ".len()..)
     }
 }
 

@@ -14,7 +14,14 @@ impl Key {
     }
 
     pub(crate) fn fingerprint(&self, id: RequestId<'_>) -> Fingerprint {
-        let hash = self.0.hash(id.bytes());
+        let hash = match id.scope() {
+            None => self.0.hash(id.bytes()),
+            Some(scope) => {
+                // A key for each scope: nobody who does not know the first one can tell it.
+                let key = self.0.hash(scope);
+                SipHasher13::new_with_keys(key.h1, key.h2).hash(id.bytes())
+            }
+        };
         Fingerprint([hash.h1, hash.h2])
     }
 }
@@ -54,6 +61,24 @@ mod tests {
             let mut other = bytes;
             other[changed] ^= 1;
             assert_ne!(key.fingerprint(id(&other)), same, "byte {changed}");
+        }
+    }
+
+    #[test]
+    fn depends_on_the_scope() {
+        let key = Key::new(&[7; 16]);
+        let plain = |bytes: &'static [u8]| RequestId::new(bytes).expect("a usable id");
+        let ids = [
+            plain(b"ab"),
+            plain(b"ab").within(b""),
+            plain(b"ab").within(b"a"),
+            plain(b"ab").within(b"ab"),
+            plain(b"b").within(b"aa"),
+            plain(b"aab"),
+        ];
+        for (number, id) in ids.iter().enumerate() {
+            let same = ids.iter().position(|other| key.fingerprint(*other) == key.fingerprint(*id));
+            assert_eq!(same, Some(number), "{id:?}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The formats of answers: a table.
 
-use super::{Snapshot, State};
+use super::piece::Piece::{All, Known, Or, Text};
+use super::piece::{About, Escape, Field, Piece, Texts};
+use super::{Callback, State, Statuses};
 use std::fmt;
 
-/// Enough for each answer but those with a long callback name, in bytes.
+/// Enough for each answer but those with a long callback name or id, in bytes.
 const USUAL_LENGTH: usize = 256;
 
 /// How answers are written.
@@ -11,90 +13,197 @@ const USUAL_LENGTH: usize = 256;
 pub struct Format {
     /// What the configuration calls it.
     pub name: &'static str,
-    /// The media type of its answers.
-    pub content_type: &'static str,
-    /// Whether an answer calls a function that the request names.
-    pub has_callback: bool,
-    /// What comes before the text for a state, and after them.
-    open: &'static [Piece],
-    close: &'static [Piece],
-    texts: &'static Texts,
-}
-
-/// What is written for each state.
-#[derive(Debug)]
-struct Texts {
-    unknown: &'static [Piece],
-    running: &'static [Piece],
-    done: &'static [Piece],
-    error: &'static [Piece],
-}
-
-/// A part of an answer.
-#[derive(Debug)]
-enum Piece {
-    Text(&'static str),
-    Callback,
-    Value(Field),
-    /// The text and the value, where the value is known.
-    IfKnown(&'static str, Field),
-    /// These, one after the other.
-    All(&'static [Piece]),
-}
-
-/// What an answer can tell.
-#[derive(Clone, Copy, Debug)]
-enum Field {
-    Received,
-    Sent,
-    RequestSize,
-    ResponseSize,
-    Status,
+    /// The media type of its answers, and of those that call a function.
+    content_type: &'static str,
+    called_content_type: &'static str,
+    /// Headers that say how long its answers may be kept.
+    pub caching: &'static [(&'static str, &'static str)],
+    /// The function that an answer calls, if any.
+    pub callback: Option<&'static Callback>,
+    /// The statuses of requests that ended well.
+    success: &'static Statuses,
+    /// What is around a text that calls a function, and around one that does not.
+    called: [&'static str; 2],
+    bare: [&'static str; 2],
+    texts: &'static Texts<&'static [Piece]>,
 }
 
 /// All formats; the first is the default. What the C module accepts comes first.
 pub static FORMATS: &[Format] = &[
-    Format { name: "json", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], texts: &OBJECT },
-    Format {
-        name: "jsonp",
-        content_type: JAVASCRIPT,
-        has_callback: true,
-        open: &[Piece::Callback, Piece::Text("(")],
-        close: &[Piece::Text(")")],
-        texts: &OBJECT,
-    },
-    Format {
-        name: "legacy",
-        content_type: JAVASCRIPT,
-        has_callback: false,
-        open: &[Piece::Text("new Object(")],
-        close: &[Piece::Text(")")],
-        texts: &OBJECT,
-    },
+    JSON,
+    Format { name: "jsonp", callback: Some(&Callback::PROGRESS), called: ["(", ")"], ..JSON },
+    Format { name: "legacy", bare: ["new Object(", ")"], ..JSON },
     // It has no meaning of its own.
-    Format { name: "dump", content_type: JAVASCRIPT, has_callback: false, open: &[], close: &[], texts: &OBJECT },
+    Format { name: "dump", ..JSON },
+    Format {
+        name: "full",
+        content_type: "application/json",
+        success: &Statuses::GOOD_OR_REDIRECT,
+        texts: &FULL,
+        ..JSON
+    },
+    NGINX,
+    Format { name: "nginx-jsonp", callback: Some(&Callback::SCRIPT), ..NGINX },
+    Format { name: "nginx-java", content_type: "text/javascript", texts: &NGINX_JAVA, ..NGINX },
+    Format {
+        name: "apache",
+        caching: &[("Cache-Control", "no-cache"), ("Expires", "Mon, 28 Sep 1970 06:00:00 GMT")],
+        callback: Some(&Callback::WHERE_ASKED),
+        texts: &APACHE,
+        ..NGINX
+    },
+    Format {
+        name: "lighttpd-1.5",
+        content_type: "text/javascript",
+        caching: LIGHTTPD_1_CACHING,
+        texts: &LIGHTTPD_1_5,
+        ..NGINX
+    },
+    Format {
+        name: "lighttpd-1.4",
+        content_type: "text/xml",
+        caching: LIGHTTPD_1_CACHING,
+        bare: ["", ""],
+        texts: &LIGHTTPD_1_4,
+        ..NGINX
+    },
 ];
 
-const JAVASCRIPT: &str = "application/x-javascript";
+const JSON: Format = Format {
+    name: "json",
+    content_type: "application/x-javascript",
+    called_content_type: "application/x-javascript",
+    caching: &[("Cache-Control", "no-store")],
+    callback: None,
+    success: &Statuses::GOOD,
+    called: ["", ""],
+    bare: ["", ""],
+    texts: &OBJECT,
+};
+
+const NGINX: Format = Format {
+    name: "nginx",
+    content_type: "application/json",
+    // Also for Apache, whose own is JSON even then: no browser takes that for a script where it may not guess.
+    called_content_type: "application/javascript",
+    caching: &[("Cache-Control", "no-cache"), ("Expires", "Thu, 01 Jan 1970 00:00:01 GMT")],
+    callback: None,
+    success: &Statuses::GOOD_OR_REDIRECT,
+    called: ["(", ");\r\n"],
+    bare: ["", "\r\n"],
+    texts: &NGINX_OBJECT,
+};
+
+const LIGHTTPD_1_CACHING: &[(&str, &str)] = &[
+    ("Pragma", "no-cache"),
+    ("Expires", "Thu, 19 Nov 1981 08:52:00 GMT"),
+    ("Cache-Control", "no-store, no-cache, must-revalidate, post-check=0, pre-check=0"),
+];
 
 /// The C module's JSON object.
-static OBJECT: Texts = Texts {
-    unknown: &[Piece::Text(r#"{"state": "unknown"}"#)],
-    running: &[Piece::Text(r#"{"state": "running""#), Piece::All(NUMBERS)],
-    done: &[Piece::Text(r#"{"state": "done""#), Piece::All(NUMBERS)],
-    error: &[Piece::Text(r#"{"state": "error", "status": "#), Piece::Value(Field::Status), Piece::Text("}")],
+static OBJECT: Texts<&[Piece]> = Texts {
+    unknown: &[Text(r#"{"state": "unknown"}"#)],
+    running: &[Text(r#"{"state": "running""#), All(NUMBERS)],
+    done: &[Text(r#"{"state": "done""#), All(NUMBERS)],
+    error: &[Text(r#"{"state": "error", "status": "#), Or(Field::Status, "0"), Text("}")],
 };
 
 static NUMBERS: &[Piece] = &[
-    Piece::Text(r#", "received": "#),
-    Piece::Value(Field::Received),
-    Piece::Text(r#", "sent": "#),
-    Piece::Value(Field::Sent),
-    Piece::IfKnown(r#", "request_size": "#, Field::RequestSize),
-    Piece::Text(r#", "response_size": "#),
-    Piece::Value(Field::ResponseSize),
-    Piece::Text("}"),
+    Known(r#", "received": "#, Field::Received, ""),
+    Known(r#", "sent": "#, Field::Sent, ""),
+    Known(r#", "request_size": "#, Field::RequestSize, ""),
+    Known(r#", "response_size": "#, Field::ResponseSoFar, ""),
+    Text("}"),
 ];
+
+static FULL: Texts<&[Piece]> = Texts {
+    unknown: &[Text(r#"{"state":"unknown"}"#)],
+    running: &[Text(r#"{"state":"running""#), All(MEMBERS)],
+    done: &[Text(r#"{"state":"done""#), All(MEMBERS)],
+    error: &[Text(r#"{"state":"error""#), All(MEMBERS)],
+};
+
+static MEMBERS: &[Piece] = &[
+    Known(r#","phase":""#, Field::Phase, r#"""#),
+    Known(r#","received":"#, Field::Received, ""),
+    Known(r#","request_size":"#, Field::RequestSize, ""),
+    Known(r#","sent":"#, Field::Sent, ""),
+    Known(r#","response_size":"#, Field::ResponseSize, ""),
+    Known(r#","status":"#, Field::Status, ""),
+    Known(r#","elapsed":"#, Field::Elapsed, ""),
+    Known(r#","rate":"#, Field::Rate, ""),
+    Known(r#","remaining":"#, Field::Remaining, ""),
+    Known(r#","reason":""#, Field::Reason, r#"""#),
+    Text("}"),
+];
+
+static NGINX_OBJECT: Texts<&[Piece]> = Texts {
+    unknown: &[Text(r#"{ "state" : "starting" }"#)],
+    running: &[
+        Known(r#"{ "state" : "uploading", "received" : "#, Field::Received, r#", "size" : "#),
+        Or(Field::RequestSize, "-1"),
+        Text(" }"),
+    ],
+    done: &[Text(r#"{ "state" : "done" }"#)],
+    error: &[Known(r#"{ "state" : "error", "status" : "#, Field::StatusOfError, " }")],
+};
+
+static NGINX_JAVA: Texts<&[Piece]> = Texts {
+    unknown: &[Text("new Object({ 'state' : 'starting' })")],
+    running: &[
+        Known("new Object({ 'state' : 'uploading', 'received' : ", Field::Received, ", 'size' : "),
+        Or(Field::RequestSize, "-1"),
+        Text(" })"),
+    ],
+    done: &[Text("new Object({ 'state' : 'done' })")],
+    error: &[Known("new Object({ 'state' : 'error', 'status' : ", Field::StatusOfError, " })")],
+};
+
+static LIGHTTPD_1_5: Texts<&[Piece]> = Texts {
+    running: &[
+        Text("new Object({ 'state' : 'uploading', 'size' : "),
+        Or(Field::RequestSize, "-1"),
+        Known(", 'received' : ", Field::Received, "})"),
+    ],
+    done: &[Text("new Object({ 'state' : 'done'})")],
+    ..NGINX_JAVA
+};
+
+/// It forgets a request that has ended.
+static LIGHTTPD_1_4: Texts<&[Piece]> = Texts {
+    unknown: &[Text("not in progress")],
+    running: &[
+        Text(r#"<?xml version="1.0" encoding="iso-8859-1"?><upload><size>"#),
+        Or(Field::RequestSize, "-1"),
+        Known("</size><received>", Field::Received, "</received></upload>"),
+    ],
+    done: &[Text("not in progress")],
+    error: &[Text("not in progress")],
+};
+
+static APACHE: Texts<&[Piece]> = Texts {
+    unknown: &[Known(r#"{ "state" : "starting", "uuid" : ""#, Field::Id, r#"" }"#)],
+    running: &[
+        Known(r#"{ "state": "uploading", "received": "#, Field::Received, r#", "size": "#),
+        Or(Field::RequestSize, "-1"),
+        Known(r#", "speed": "#, Field::Speed, ""),
+        Known(r#", "started_at": "#, Field::Began, ""),
+        Known(r#", "eta": "#, Field::Expected, ""),
+        Known(r#", "uuid": ""#, Field::Id, r#"" }"#),
+    ],
+    done: &[
+        Text(r#"{ "state": "done", "size": "#),
+        Or(Field::RequestSize, "-1"),
+        Known(r#", "speed": "#, Field::Speed, ""),
+        Known(r#", "started_at": "#, Field::Began, ""),
+        Known(r#", "completed_at": "#, Field::Ended, ""),
+        Known(r#", "uuid": ""#, Field::Id, r#"" }"#),
+    ],
+    error: &[
+        Known(r#"{ "state": "error", "status": "#, Field::StatusOfError, ""),
+        Known(r#", "uuid": ""#, Field::Id, r#"" }"#),
+    ],
+};
 
 /// A format that there is not.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,30 +224,39 @@ impl Format {
         FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The answer about a request, or about none, in this format. `callback` is the function's name, where one is called.
-    pub fn write(&self, snapshot: Option<&Snapshot>, callback: &[u8]) -> Vec<u8> {
-        let texts = match State::of(snapshot) {
-            State::Unknown => self.texts.unknown,
-            State::Running => self.texts.running,
-            State::Done => self.texts.done,
-            State::Error => self.texts.error,
-        };
+    /// The media type of an answer; `calls`: whether it calls a function.
+    pub fn content_type(&self, calls: bool) -> &'static str {
+        if calls { self.called_content_type } else { self.content_type }
+    }
+
+    /// The answer, in this format.
+    pub fn write(&self, about: &About<'_>) -> Vec<u8> {
+        let state = State::of(about.snapshot, about.success.unwrap_or(self.success));
         let mut body = Vec::with_capacity(USUAL_LENGTH);
-        for pieces in [self.open, texts, self.close] {
-            write(pieces, snapshot, callback, &mut body);
+        if let Some(callback) = about.callback {
+            body.extend_from_slice(callback);
         }
+        let [before, after] = if about.callback.is_some() { self.called } else { self.bare };
+        body.extend_from_slice(before.as_bytes());
+        write(self.texts.of(state), about, state, &mut body);
+        body.extend_from_slice(after.as_bytes());
         body
     }
 }
 
-fn write(pieces: &[Piece], snapshot: Option<&Snapshot>, callback: &[u8], body: &mut Vec<u8>) {
+fn write(pieces: &[Piece], about: &About<'_>, state: State, body: &mut Vec<u8>) {
     for piece in pieces {
         match piece {
-            Piece::Text(text) => body.extend_from_slice(text.as_bytes()),
-            Piece::Callback => body.extend_from_slice(callback),
-            Piece::Value(field) => field.write("", snapshot, body),
-            Piece::IfKnown(text, field) => field.write(text, snapshot, body),
-            Piece::All(pieces) => write(pieces, snapshot, callback, body),
+            Text(text) => body.extend_from_slice(text.as_bytes()),
+            Known(before, field, after) => {
+                field.write([before, after], about, state, Escape::Json, body);
+            }
+            Or(field, text) => {
+                if !field.write(["", ""], about, state, Escape::Json, body) {
+                    body.extend_from_slice(text.as_bytes());
+                }
+            }
+            All(pieces) => write(pieces, about, state, body),
         }
     }
 }
@@ -146,33 +264,6 @@ fn write(pieces: &[Piece], snapshot: Option<&Snapshot>, callback: &[u8], body: &
 impl Default for &Format {
     fn default() -> Self {
         &FORMATS[0]
-    }
-}
-
-impl Field {
-    /// Writes `before` and the value, or nothing where the value is not known.
-    fn write(self, before: &str, snapshot: Option<&Snapshot>, body: &mut Vec<u8>) {
-        let Some(Snapshot { numbers, outcome, .. }) = snapshot else { return };
-        let mut write = |value: &str| {
-            body.extend_from_slice(before.as_bytes());
-            body.extend_from_slice(value.as_bytes());
-        };
-        let mut digits = itoa::Buffer::new();
-        let number = match self {
-            Self::Received => Some(numbers.received()),
-            Self::Sent => Some(numbers.sent()),
-            Self::RequestSize => numbers.request_size(),
-            Self::ResponseSize => Some(numbers.response_size()),
-            Self::Status => {
-                if let Some(outcome) = outcome {
-                    write(digits.format(outcome.status));
-                }
-                return;
-            }
-        };
-        if let Some(number) = number {
-            write(digits.format(number));
-        }
     }
 }
 
@@ -186,58 +277,295 @@ impl std::error::Error for UnknownFormat {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::{End, Numbers, Outcome, Side, Timestamp};
+    use super::super::{End, Numbers, Outcome, Response, Side, Snapshot, Timestamp};
     use super::*;
 
-    fn snapshot(numbers: Numbers, ended: Option<(i32, End)>) -> Snapshot {
-        let [began, ended_at] = [Timestamp(0), Timestamp(9)];
-        let outcome = ended.map(|(status, end)| Outcome { status, end, began, ended: ended_at });
-        Snapshot { numbers, began, outcome }
+    /// 2001-09-09, 1000 s after requests of these tests have begun.
+    const UNIX_TIME: u64 = 1_000_000_000;
+    const NOW: Timestamp = Timestamp(1_000_000);
+    const STARTED: u64 = UNIX_TIME - 1_000;
+
+    fn running(numbers: Numbers) -> Snapshot {
+        Snapshot { numbers, began: Timestamp(0), response: Response::Awaited, rate: Some(80), outcome: None }
     }
 
+    fn ended(numbers: Numbers, status: i32, end: End) -> Snapshot {
+        Snapshot::ended(numbers, Outcome { status, end, began: Timestamp(0), ended: Timestamp(500_040) })
+    }
+
+    fn about(snapshot: Option<&Snapshot>) -> About<'_> {
+        About { snapshot, id: b"a\"b", callback: None, success: None, now: NOW, unix_time: || UNIX_TIME }
+    }
+
+    fn written(name: &str, about: &About<'_>) -> String {
+        let format = Format::from_name(name.as_bytes()).expect("a format");
+        String::from_utf8(format.write(about)).expect("answers are UTF-8")
+    }
+
+    const BROKEN_OFF: End = End::BrokenOff(Side::Client);
+
     #[test]
-    fn writes_each_state() {
+    fn writes_as_lighttpd2s_own_module_does() {
         let numbers = Numbers::new(1000, 7, Some(5000), 320);
         let of_unknown_size = Numbers::new(5, 0, None, 0);
-        let broken_off = End::BrokenOff(Side::Client);
         let cases = [
             (None, r#"{"state": "unknown"}"#),
-            (Some(snapshot(numbers, Some((0, broken_off)))), r#"{"state": "error", "status": 0}"#),
-            (Some(snapshot(numbers, Some((200, broken_off)))), r#"{"state": "error", "status": 200}"#),
-            (Some(snapshot(numbers, Some((503, End::Whole)))), r#"{"state": "error", "status": 503}"#),
+            (Some(ended(numbers, 0, BROKEN_OFF)), r#"{"state": "error", "status": 0}"#),
+            (Some(ended(numbers, 200, BROKEN_OFF)), r#"{"state": "error", "status": 200}"#),
+            (Some(ended(numbers, 302, End::Whole)), r#"{"state": "error", "status": 302}"#),
+            (Some(ended(numbers, 503, End::Whole)), r#"{"state": "error", "status": 503}"#),
             (
-                Some(snapshot(numbers, None)),
+                Some(running(numbers)),
                 r#"{"state": "running", "received": 1000, "sent": 7, "request_size": 5000, "response_size": 320}"#,
             ),
             (
-                Some(snapshot(numbers, Some((200, End::Whole)))),
+                Some(ended(numbers, 200, End::Whole)),
                 r#"{"state": "done", "received": 1000, "sent": 7, "request_size": 5000, "response_size": 320}"#,
             ),
-            (
-                Some(snapshot(of_unknown_size, None)),
-                r#"{"state": "running", "received": 5, "sent": 0, "response_size": 0}"#,
-            ),
+            (Some(running(of_unknown_size)), r#"{"state": "running", "received": 5, "sent": 0, "response_size": 0}"#),
         ];
         for (snapshot, object) in cases {
+            let about = about(snapshot.as_ref());
             for (name, text) in [
                 ("json", object.to_string()),
-                ("jsonp", format!("cb({object})")),
                 ("legacy", format!("new Object({object})")),
                 ("dump", object.to_string()),
             ] {
-                let format = Format::from_name(name.as_bytes()).expect("a format");
-                assert_eq!(String::from_utf8_lossy(&format.write(snapshot.as_ref(), b"cb")), text);
+                assert_eq!(written(name, &about), text);
             }
+            assert_eq!(written("jsonp", &About { callback: Some(b"cb"), ..about }), format!("cb({object})"));
+        }
+    }
+
+    /// What each of the servers that these formats are named after answers, as recorded.
+    #[test]
+    fn writes_as_other_servers_do() {
+        let upload = Numbers::new(50_000, 25, Some(200_000), 25);
+        let chunked = Numbers::new(5, 0, None, 0);
+        let whole = Numbers::new(200_000, 300, Some(200_000), 300);
+        let uploading = format!(
+            r#"{{ "state": "uploading", "received": 50000, "size": 200000, "speed": 50, "started_at": {STARTED}, "eta": {}, "uuid": "a\"b" }}"#,
+            STARTED + 4_000
+        );
+        let without_size = format!(
+            r#"{{ "state": "uploading", "received": 5, "size": -1, "speed": 0, "started_at": {STARTED}, "eta": {}, "uuid": "a\"b" }}"#,
+            UNIX_TIME + 1
+        );
+        let done = format!(
+            r#"{{ "state": "done", "size": 200000, "speed": 400, "started_at": {STARTED}, "completed_at": {}, "uuid": "a\"b" }}"#,
+            UNIX_TIME - 499
+        );
+        let cases = [
+            (
+                None,
+                r#"{ "state" : "starting" }"#,
+                "{ 'state' : 'starting' }",
+                "{ 'state' : 'starting' }",
+                "not in progress",
+                r#"{ "state" : "starting", "uuid" : "a\"b" }"#,
+            ),
+            (
+                Some(running(upload)),
+                r#"{ "state" : "uploading", "received" : 50000, "size" : 200000 }"#,
+                "{ 'state' : 'uploading', 'received' : 50000, 'size' : 200000 }",
+                "{ 'state' : 'uploading', 'size' : 200000, 'received' : 50000}",
+                r#"<?xml version="1.0" encoding="iso-8859-1"?><upload><size>200000</size><received>50000</received></upload>"#,
+                &uploading,
+            ),
+            (
+                Some(running(chunked)),
+                r#"{ "state" : "uploading", "received" : 5, "size" : -1 }"#,
+                "{ 'state' : 'uploading', 'received' : 5, 'size' : -1 }",
+                "{ 'state' : 'uploading', 'size' : -1, 'received' : 5}",
+                r#"<?xml version="1.0" encoding="iso-8859-1"?><upload><size>-1</size><received>5</received></upload>"#,
+                &without_size,
+            ),
+            (
+                Some(ended(whole, 303, End::Whole)),
+                r#"{ "state" : "done" }"#,
+                "{ 'state' : 'done' }",
+                "{ 'state' : 'done'}",
+                "not in progress",
+                &done,
+            ),
+            (
+                Some(ended(whole, 500, End::Whole)),
+                r#"{ "state" : "error", "status" : 500 }"#,
+                "{ 'state' : 'error', 'status' : 500 }",
+                "{ 'state' : 'error', 'status' : 500 }",
+                "not in progress",
+                r#"{ "state": "error", "status": 500, "uuid": "a\"b" }"#,
+            ),
+            (
+                Some(ended(upload, 0, BROKEN_OFF)),
+                r#"{ "state" : "error", "status" : 400 }"#,
+                "{ 'state' : 'error', 'status' : 400 }",
+                "{ 'state' : 'error', 'status' : 400 }",
+                "not in progress",
+                r#"{ "state": "error", "status": 400, "uuid": "a\"b" }"#,
+            ),
+            (
+                Some(ended(upload, 200, BROKEN_OFF)),
+                r#"{ "state" : "error", "status" : 400 }"#,
+                "{ 'state' : 'error', 'status' : 400 }",
+                "{ 'state' : 'error', 'status' : 400 }",
+                "not in progress",
+                r#"{ "state": "error", "status": 400, "uuid": "a\"b" }"#,
+            ),
+        ];
+        for (snapshot, nginx, nginx_java, lighttpd_1_5, lighttpd_1_4, apache) in cases {
+            let about = about(snapshot.as_ref());
+            assert_eq!(written("nginx", &about), format!("{nginx}\r\n"));
+            assert_eq!(written("nginx-java", &about), format!("new Object({nginx_java})\r\n"));
+            assert_eq!(written("lighttpd-1.5", &about), format!("new Object({lighttpd_1_5})\r\n"));
+            assert_eq!(written("lighttpd-1.4", &about), lighttpd_1_4);
+            assert_eq!(written("apache", &about), format!("{apache}\r\n"));
+            for (callback, name) in [(&b"cb"[..], "cb"), (b"", "")] {
+                let about = About { callback: Some(callback), ..about };
+                assert_eq!(written("nginx-jsonp", &about), format!("{name}({nginx});\r\n"));
+                assert_eq!(written("apache", &about), format!("{name}({apache});\r\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn tells_all_that_is_known() {
+        let upload = Numbers::new(1_000, 25, Some(5_000), 25);
+        let arrived = Numbers::new(5_000, 25, Some(5_000), 25);
+        let response = Numbers::new(0, 1_000, Some(0), 2_000).expecting(9_000);
+        let sending = |numbers, response| Snapshot { response, ..running(numbers) };
+        let cases = [
+            (None, r#"{"state":"unknown"}"#),
+            (
+                Some(running(upload)),
+                r#"{"state":"running","phase":"receiving","received":1000,"request_size":5000,"sent":25,"elapsed":1000.000,"rate":80,"remaining":50}"#,
+            ),
+            (
+                Some(running(Numbers::new(5, 0, None, 0))),
+                r#"{"state":"running","phase":"receiving","received":5,"sent":0,"elapsed":1000.000,"rate":80}"#,
+            ),
+            (
+                Some(running(arrived)),
+                r#"{"state":"running","phase":"waiting","received":5000,"request_size":5000,"sent":25,"elapsed":1000.000,"rate":80}"#,
+            ),
+            (
+                Some(sending(response, Response::Begun)),
+                r#"{"state":"running","phase":"sending","received":0,"request_size":0,"sent":1000,"elapsed":1000.000,"rate":80}"#,
+            ),
+            (
+                Some(sending(response, Response::Sized(9_000))),
+                r#"{"state":"running","phase":"sending","received":0,"request_size":0,"sent":1000,"response_size":9000,"elapsed":1000.000,"rate":80,"remaining":100}"#,
+            ),
+            (
+                Some(ended(arrived, 201, End::Whole)),
+                r#"{"state":"done","received":5000,"request_size":5000,"sent":25,"response_size":25,"status":201,"elapsed":500.040,"rate":10}"#,
+            ),
+            (
+                Some(ended(upload, 0, BROKEN_OFF)),
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"elapsed":500.040,"rate":2,"reason":"client"}"#,
+            ),
+            (
+                Some(ended(upload, 200, End::BrokenOff(Side::Timeout))),
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"status":200,"elapsed":500.040,"rate":2,"reason":"timeout"}"#,
+            ),
+            (
+                Some(ended(upload, 502, End::BrokenOff(Side::Server))),
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"status":502,"elapsed":500.040,"rate":2,"reason":"server"}"#,
+            ),
+            (
+                Some(ended(upload, 413, End::Whole)),
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"status":413,"elapsed":500.040,"rate":2,"reason":"status"}"#,
+            ),
+        ];
+        for (snapshot, text) in cases {
+            assert_eq!(written("full", &about(snapshot.as_ref())), text);
+            serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+        }
+    }
+
+    #[test]
+    fn whatever_is_known_is_told_in_json() {
+        let random = &mut fastrand::Rng::with_seed(5);
+        for _ in 0..if cfg!(miri) { 50 } else { 20_000 } {
+            let size = |random: &mut fastrand::Rng| random.u64(..) >> random.u32(..64);
+            let numbers = Numbers::new(size(random), size(random), random.bool().then(|| size(random)), size(random));
+            let end = random.choice([End::Whole, BROKEN_OFF, End::BrokenOff(Side::Server)]).expect("not empty");
+            let response =
+                random.choice([Response::Awaited, Response::Begun, Response::Sized(numbers.response_size())]);
+            let snapshot = match random.u8(..3) {
+                0 => None,
+                1 => Some(Snapshot {
+                    response: response.expect("not empty"),
+                    rate: random.bool().then(|| size(random)),
+                    ..running(numbers)
+                }),
+                _ => Some(ended(numbers, random.i32(..), end)),
+            };
+            let id: Vec<u8> = (0..random.usize(1..9)).map(|_| random.u8(..)).collect();
+            let about = About { id: &id, ..about(snapshot.as_ref()) };
+            let parsed: serde_json::Value = serde_json::from_str(&written("full", &about)).expect("it is JSON");
+            let state = parsed["state"].as_str().expect("a state");
+            let told = |member: &str| parsed.get(member).and_then(serde_json::Value::as_u64);
+            assert_eq!(told("received"), snapshot.map(|snapshot| snapshot.numbers.received()), "{parsed}");
+            assert_eq!(parsed.get("phase").is_some(), state == "running", "{parsed}");
+            assert_eq!(parsed.get("reason").is_some(), state == "error", "{parsed}");
+            for name in ["json", "nginx", "apache"] {
+                let text = written(name, &about);
+                let object: serde_json::Value =
+                    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                let uuid = object.get("uuid").and_then(|uuid| uuid.as_str());
+                assert!(uuid.is_none_or(|uuid| uuid == String::from_utf8_lossy(&id)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_for_the_format_or_the_option_to_say() {
+        let numbers = Numbers::new(0, 0, None, 0);
+        let only_201 = Statuses::none().with_named(b"201").expect("a status");
+        for format in FORMATS {
+            for status in [101, 200, 201, 302, 303, 304, 400] {
+                let snapshot = ended(numbers, status, End::Whole);
+                let is_redirect_done = !["json", "jsonp", "legacy", "dump"].contains(&format.name);
+                let by_format = format.write(&about(Some(&snapshot)));
+                let is_done = status < 300 || status < 400 && is_redirect_done;
+                let alike = ended(numbers, if is_done { 200 } else { 400 }, End::Whole);
+                let text = String::from_utf8_lossy(&format.write(&about(Some(&alike)))).replace("400", "S");
+                let text = text.replace("200", "S");
+                let by_format = String::from_utf8_lossy(&by_format).replace(&status.to_string(), "S");
+                assert_eq!(by_format, text, "{}: {status}", format.name);
+                let by_option = format.write(&About { success: Some(&only_201), ..about(Some(&snapshot)) });
+                let has_done = String::from_utf8_lossy(&by_option).contains("done");
+                assert_eq!(has_done, status == 201 && format.name != "lighttpd-1.4", "{}: {status}", format.name);
+            }
+        }
+    }
+
+    #[test]
+    fn only_scripts_call_functions() {
+        for format in FORMATS.iter().filter(|format| format.callback.is_some()) {
+            assert!(format.content_type(true).contains("javascript"), "{}", format.name);
+        }
+        for (name, content_type) in [
+            ("json", "application/x-javascript"),
+            ("full", "application/json"),
+            ("nginx", "application/json"),
+            ("nginx-java", "text/javascript"),
+            ("apache", "application/json"),
+            ("lighttpd-1.4", "text/xml"),
+        ] {
+            let format = Format::from_name(name.as_bytes()).expect("a format");
+            assert_eq!(format.content_type(false), content_type, "{name}");
         }
     }
 
     #[test]
     fn the_longest_numbers_are_of_the_usual_length() {
         let most = Numbers::new(u64::MAX, u64::MAX, Some(u64::MAX), u64::MAX);
-        let cases = [None, Some((200, End::Whole)), Some((i32::MIN, End::Whole))];
+        let cases = [None, Some(running(most)), Some(ended(most, i32::MIN, End::Whole))];
         for format in FORMATS {
-            for ended in cases {
-                let body = format.write(Some(&snapshot(most, ended)), b"progress");
+            for snapshot in &cases {
+                let body = format.write(&about(snapshot.as_ref()));
                 assert!(body.len() <= USUAL_LENGTH, "{}: {} bytes", format.name, body.len());
             }
         }

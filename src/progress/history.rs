@@ -44,7 +44,7 @@ pub fn words(fingerprint: Fingerprint, numbers: Numbers, outcome: &Outcome) -> W
     let Fingerprint([first, second]) = fingerprint;
     let request_size = numbers.request_size();
     let flags = outcome.end.into_bits() << 2 | u64::from(request_size.is_some()) << 1;
-    let duration = u32::try_from(outcome.ended.0.saturating_sub(outcome.began.0)).unwrap_or(u32::MAX);
+    let duration = u32::try_from(outcome.ended.since(outcome.began)).unwrap_or(u32::MAX);
     [
         first,
         second,
@@ -85,7 +85,7 @@ impl<'h> Record<'h> {
         let ended = self.ended();
         let began = Timestamp(ended.0.saturating_sub(rest >> 32));
         let outcome = Outcome { status: rest as u32 as i32, end: End::from_bits(flags >> 2), began, ended };
-        Snapshot { numbers: Numbers::new(received, sent, request_size, response_size), began, outcome: Some(outcome) }
+        Snapshot::ended(Numbers::new(received, sent, request_size, response_size), outcome)
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
                             let outcome = Outcome { status, end, began, ended };
                             let words = words(Fingerprint([1, 2]), numbers, &outcome);
                             let record = Record(&words);
-                            assert_eq!(record.snapshot(), Snapshot { numbers, began, outcome: Some(outcome) });
+                            assert_eq!(record.snapshot(), Snapshot::ended(numbers, outcome));
                             assert_eq!((record.fingerprint(), record.is_superseded()), (Fingerprint([1, 2]), false));
                         }
                     }

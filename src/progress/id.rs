@@ -1,21 +1,33 @@
 //! Ids that clients choose.
 
-/// The id of a tracked request: 1 to 1024 bytes, as they stand in the query string.
+/// The id of a tracked request: 1 to 1024 bytes, and the scope that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId<'q>(&'q [u8]);
+pub struct RequestId<'q> {
+    bytes: &'q [u8],
+    scope: Option<&'q [u8]>,
+}
 
 impl<'q> RequestId<'q> {
     /// The longest id that is taken, in bytes.
     pub const LONGEST: usize = 1024;
 
-    /// `bytes` as an id, or `None` where they are none or too many.
+    /// `bytes` as an id of no scope, or `None` where they are none or too many.
     pub fn new(bytes: &'q [u8]) -> Option<Self> {
-        (1..=Self::LONGEST).contains(&bytes.len()).then_some(Self(bytes))
+        (1..=Self::LONGEST).contains(&bytes.len()).then_some(Self { bytes, scope: None })
+    }
+
+    /// The id of these bytes in a scope. It is another one in each scope, and in none.
+    pub fn within(self, scope: &'q [u8]) -> Self {
+        Self { scope: Some(scope), ..self }
     }
 
     /// The id's bytes.
     pub fn bytes(self) -> &'q [u8] {
-        self.0
+        self.bytes
+    }
+
+    pub(crate) fn scope(self) -> Option<&'q [u8]> {
+        self.scope
     }
 }
 

@@ -3,16 +3,18 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `id`, `query` | ids, and where a query string has them |
-//! | `numbers`, `outcome`, `snapshot` | how far a request is, and how it ended |
+//! | `numbers`, `rate`, `outcome`, `statuses`, `snapshot` | how far and how fast a request is, and how it ended |
 //! | `limits` | how long and how many requests are known |
 //! | `table` | all of them: [`Table`], over `shard`, and that over `index`, `history`, `slab`; `budget` and `untracked` count |
 //! | `fingerprint` | what stands for an id in there |
-//! | `format` | the formats of answers: a table |
+//! | `format`, `template` | the formats of answers: a table, and what the configuration spells out; both are made of what is in `piece` |
+//! | `callback` | the names of functions that answers call |
 //!
 //! Nothing here knows lighttpd2. The clock is passed in, and what a running request counts is read through [`Counters`].
 #![forbid(unsafe_code)]
 
 mod budget;
+mod callback;
 mod fingerprint;
 mod format;
 mod history;
@@ -21,21 +23,29 @@ mod index;
 mod limits;
 mod numbers;
 mod outcome;
+mod piece;
 mod query;
+mod rate;
 mod shard;
 mod slab;
 mod snapshot;
+mod statuses;
 mod table;
+mod template;
 #[cfg(test)]
 mod tests;
 mod untracked;
 
+pub use callback::Callback;
 pub use fingerprint::Key;
 pub use format::{FORMATS, Format, UnknownFormat};
 pub use id::RequestId;
 pub use limits::{Entries, OutOfRange, Range, TimeToLive, Timestamp};
 pub use numbers::{Counters, Numbers};
 pub use outcome::{End, Outcome, Side};
-pub use query::{callback, request_id};
-pub use snapshot::{Snapshot, State};
+pub use piece::About;
+pub use query::request_id;
+pub use snapshot::{Phase, Response, Snapshot, State};
+pub use statuses::{NoStatus, Statuses};
 pub use table::{NotTracked, Off, Table, Ticket};
+pub use template::{Template, TemplateError};

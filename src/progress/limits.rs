@@ -12,6 +12,11 @@ impl Timestamp {
     pub fn after(self, milliseconds: u64) -> Self {
         Self(self.0.saturating_add(milliseconds))
     }
+
+    /// How many milliseconds it is later than `earlier`; 0 where it is not.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 /// How long a finished request stays known, in whole seconds: 0 (not at all) to 31536000 (a year).

@@ -1,6 +1,6 @@
 //! How a request ended.
 
-use super::Timestamp;
+use super::{Statuses, Timestamp};
 
 /// How a request ended, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub enum Side {
 }
 
 impl Outcome {
-    /// Whether the response was a good one and was sent whole.
-    pub fn is_success(self) -> bool {
-        self.end == End::Whole && (200..300).contains(&self.status)
+    /// Whether the response was a good one, by its status, and was sent whole.
+    pub fn is_success(self, success: &Statuses) -> bool {
+        self.end == End::Whole && success.has(self.status)
     }
 }
 
@@ -69,12 +69,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_2xx_sent_whole_is_success() {
+    fn only_a_good_status_sent_whole_is_success() {
         let [began, ended] = [Timestamp(0), Timestamp(1)];
         for end in End::ALL {
             for (status, is_good) in [(199, false), (200, true), (299, true), (300, false), (0, false), (-200, false)] {
-                let expected = is_good && end == End::Whole;
-                assert_eq!(Outcome { status, end, began, ended }.is_success(), expected, "{status}, {end:?}");
+                let outcome = Outcome { status, end, began, ended };
+                assert_eq!(outcome.is_success(&Statuses::GOOD), is_good && end == End::Whole, "{status}, {end:?}");
             }
         }
     }

@@ -4,14 +4,11 @@
 //! keys are compared with their case, nothing is decoded, the first of `&` and `;` is the only separator from there on,
 //! and each `=` starts a new key, so that a key is also found inside a value.
 //!
-//! An id that is not found so is looked for as the URL standard has it, with `&` alone as the separator. There `?` is one
+//! What is not found so is looked for as the URL standard has it, with `&` alone as the separator. There `?` is one
 //! too: some pages append a query string to an address that has one.
 
 use super::RequestId;
 use memchr::{memchr, memchr2, memchr3};
-
-/// The longest name of a function that an answer calls, in bytes.
-const LONGEST_CALLBACK: usize = 128;
 
 /// The id in a query string: the first usable one that is called `X-Progress-Id`, or else `X-Progress-ID`.
 pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
@@ -25,8 +22,8 @@ pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
     }
     usual.best().or_else(|| {
         let mut standard = Candidates::default();
-        for pair in query.split(|byte| matches!(byte, b'&' | b'?')) {
-            if memchr(b'=', pair).is_some_and(|end| standard.take(&pair[..end], &pair[end + 1..])) {
+        for (key, value) in pairs(query) {
+            if standard.take(key, value) {
                 break;
             }
         }
@@ -61,18 +58,21 @@ impl<'q> Candidates<'q> {
     }
 }
 
-/// The name of the function that a JSONP answer calls: `X-Progress-Callback` if it consists of at most 128 ASCII letters,
-/// digits, `.` and `_`, else `progress`.
-pub fn callback(query: &[u8]) -> &[u8] {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
-    let is_harmless = |name: &&[u8]| name.len() <= LONGEST_CALLBACK && name.iter().all(is_part);
+/// The first value of `key` in a query string.
+pub fn value<'q>(query: &'q [u8], key: &[u8]) -> Option<&'q [u8]> {
     let mut keys = Keys::new(query);
-    while let Some(key) = keys.next() {
-        if key == b"X-Progress-Callback" {
-            return Some(keys.value()).filter(is_harmless).unwrap_or(b"progress");
+    while let Some(other) = keys.next() {
+        if other == key {
+            return Some(keys.value());
         }
     }
-    b"progress"
+    pairs(query).find_map(|(other, value)| (other == key).then_some(value))
+}
+
+/// The keys and values of a query string, as the URL standard has it.
+fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let pairs = query.split(|byte| matches!(byte, b'&' | b'?'));
+    pairs.filter_map(|pair| memchr(b'=', pair).map(|end| (&pair[..end], &pair[end + 1..])))
 }
 
 /// Walks over what may be a key.
@@ -114,6 +114,7 @@ impl<'q> Keys<'q> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Callback;
     use super::*;
 
     #[test]
@@ -157,28 +158,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lets_only_harmless_callbacks_through() {
-        let [fits, too_long] =
-            [128, 129].map(|length| [b"X-Progress-Callback=", vec![b'c'; length].as_slice()].concat());
-        let cases: [(&[u8], &[u8]); 11] = [
-            (&fits, &fits[20..]),
-            (&too_long, b"progress"),
-            (b"X-Progress-Id=n", b"progress"),
-            (b"X-Progress-Callback=", b""),
-            (b"X-Progress-Callback=cb&X-Progress-Id=n", b"cb"),
-            (b"X-Progress-Id=n;X-Progress-Callback=A_9.z", b"A_9.z"),
-            (b"X-Progress-Callback=a-b", b"progress"),
-            (b"X-Progress-Callback=alert(1)", b"progress"),
-            (b"X-Progress-Callback=a%2eb", b"progress"),
-            (b"X-Progress-Callback=\xc3\xa9", b"progress"),
-            (b"X-Progress-Callback=bad-&X-Progress-Callback=good", b"progress"),
-        ];
-        for (query, name) in cases {
-            assert_eq!(callback(query), name, "{}", query.escape_ascii());
-        }
-    }
-
     /// The values of `key`, found in a roundabout way.
     fn naive_values<'q>(query: &'q [u8], key: &[u8]) -> Vec<&'q [u8]> {
         let separator = query.iter().find(|byte| b"&;".contains(byte));
@@ -203,7 +182,7 @@ mod tests {
 
     #[test]
     fn does_what_a_naive_search_does() {
-        let pieces: [&[u8]; 13] = [
+        let pieces: [&[u8]; 15] = [
             b"X-Progress-Id",
             b"X-Progress-ID",
             b"X-Progress-Callback",
@@ -213,6 +192,8 @@ mod tests {
             b";",
             b"?",
             b"a",
+            b"7",
+            b"$",
             b".",
             b"%26",
             b"\0",
@@ -227,9 +208,19 @@ mod tests {
             let standard = keys.into_iter().flat_map(|key| naive_standard_values(&query, key));
             let id = usual.chain(standard).find_map(RequestId::new);
             assert_eq!(request_id(&query), id, "{}", query.escape_ascii());
-            let name = naive_values(&query, b"X-Progress-Callback").into_iter().next();
-            let name = name.filter(|name| !name.iter().any(|byte| b"=-;&?%\0".contains(byte)));
-            assert_eq!(callback(&query), name.unwrap_or(b"progress"), "{}", query.escape_ascii());
+            let key = b"X-Progress-Callback";
+            let found = naive_values(&query, key).into_iter().chain(naive_standard_values(&query, key)).next();
+            assert_eq!(value(&query, key), found, "{}", query.escape_ascii());
+            let name = found.filter(|name| !name.iter().any(|byte| b"=-;&?%$\0".contains(byte))).unwrap_or(b"progress");
+            assert_eq!(Callback::PROGRESS.name(&query, key), Some(name), "{}", query.escape_ascii());
+            let is_name = |name: &&[u8]| {
+                let text = std::str::from_utf8(name).unwrap_or("-");
+                let is_part = |character: char| character.is_ascii_alphanumeric() || "._$".contains(character);
+                text.chars().all(is_part) && !text.starts_with(|first: char| first.is_numeric())
+            };
+            let name = found.map(|name| Some(name).filter(is_name).unwrap_or_default());
+            assert_eq!(Callback::WHERE_ASKED.name(&query, key), name, "{}", query.escape_ascii());
+            assert_eq!(Callback::SCRIPT.name(&query, key), Some(name.unwrap_or_default()), "{}", query.escape_ascii());
         }
     }
 }

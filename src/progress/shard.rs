@@ -5,8 +5,9 @@ use super::fingerprint::Fingerprint;
 use super::history::{self, History};
 use super::index::{Index, PLACES};
 use super::limits::Limits;
+use super::rate::Rate;
 use super::slab::Slab;
-use super::{Counters, End, NotTracked, Outcome, Snapshot, TimeToLive, Timestamp};
+use super::{Counters, End, NotTracked, Numbers, Outcome, Response, Snapshot, TimeToLive, Timestamp};
 
 /// A place in the index with this bit is an index of the slab; one without it is a position in the history.
 const RUNNING: u32 = 1 << history::POSITION_BITS;
@@ -33,6 +34,8 @@ struct Running<C> {
     is_superseded: bool,
     began: Timestamp,
     counters: C,
+    response: Response,
+    rate: Rate,
 }
 
 impl<C> Default for Shard<C> {
@@ -64,7 +67,14 @@ impl<C: Counters> Shard<C> {
             return Err(NotTracked::Full);
         }
         let begun = self.make_room().map_err(|_| NotTracked::NoMemory).and_then(|()| {
-            let running = Running { fingerprint, is_superseded: false, began: now, counters: counters.clone() };
+            let running = Running {
+                fingerprint,
+                is_superseded: false,
+                began: now,
+                counters: counters.clone(),
+                response: Response::Awaited,
+                rate: Rate::default(),
+            };
             let index = self.running.insert(running);
             if index < RUNNING {
                 return Ok(index);
@@ -90,12 +100,13 @@ impl<C: Counters> Shard<C> {
     /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
     pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) {
         let Limits { time_to_live, budget } = limits;
-        let Some(Running { fingerprint, is_superseded, began, counters }) = self.running.remove(index) else { return };
+        let Some(running) = self.running.remove(index) else { return };
+        let Running { fingerprint, is_superseded, began, .. } = running;
         if is_superseded {
             return self.allowance.regain(budget);
         }
         let outcome = Outcome { status, end, began, ended: now };
-        let numbers = if outcome.is_success() { counters.read().all_sent() } else { counters.read() };
+        let numbers = if end == End::Whole { running.counters.read().all_sent() } else { running.numbers() };
         let hash = fingerprint.hash();
         if self.history.len() == history::LONGEST && self.evict_oldest() {
             self.allowance.regain(budget);
@@ -113,12 +124,18 @@ impl<C: Counters> Shard<C> {
         }
     }
 
+    /// The response to the running entry at `index` has begun.
+    pub fn begin_response(&mut self, index: u32, response: Response) {
+        if let Some(running) = self.running.get_mut(index) {
+            running.response = response;
+        }
+    }
+
     /// What is known of the request with this fingerprint.
-    pub fn look_up(&self, fingerprint: Fingerprint, now: Timestamp, time_to_live: TimeToLive) -> Option<Snapshot> {
+    pub fn look_up(&mut self, fingerprint: Fingerprint, now: Timestamp, time_to_live: TimeToLive) -> Option<Snapshot> {
         let place = self.find(fingerprint)?;
         if place & RUNNING != 0 {
-            let running = self.running.get(place % RUNNING)?;
-            return Some(Snapshot { numbers: running.counters.read(), began: running.began, outcome: None });
+            return Some(self.running.get_mut(place % RUNNING)?.look(now));
         }
         let record = self.history.get(place);
         (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
@@ -230,6 +247,21 @@ impl<C: Counters> Shard<C> {
             self.index = Index::of(self.index.len(), places(&self.history, &self.running))?;
         }
         Ok(())
+    }
+}
+
+impl<C: Counters> Running<C> {
+    fn numbers(&self) -> Numbers {
+        match self.response {
+            Response::Awaited | Response::Begun => self.counters.read(),
+            Response::Sized(size) => self.counters.read().expecting(size),
+        }
+    }
+
+    fn look(&mut self, now: Timestamp) -> Snapshot {
+        let (numbers, began) = (self.numbers(), self.began);
+        let rate = self.rate.look(numbers.moved(), began, now);
+        Snapshot { numbers, began, response: self.response, rate, outcome: None }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is known of one request at one moment.
 
-use super::{Numbers, Outcome, Timestamp};
+use super::rate::average;
+use super::{Numbers, Outcome, Statuses, Timestamp};
 
 /// What is known of one request at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,23 @@ pub struct Snapshot {
     pub numbers: Numbers,
     /// When it was first tracked.
     pub began: Timestamp,
+    /// How far its response is.
+    pub response: Response,
+    /// Bytes per second, either way: over the last seconds while it runs, else in all. `None` where no time has passed.
+    pub rate: Option<u64>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<Outcome>,
+}
+
+/// How far the response to a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// There is none yet.
+    Awaited,
+    /// It has begun, and nobody has said how long it will be.
+    Begun,
+    /// It has begun or is over, and has so many bytes in all, headers included, or a few more.
+    Sized(u64),
 }
 
 /// The states that answers tell apart.
@@ -26,14 +42,109 @@ pub enum State {
     Error,
 }
 
+/// What a running request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its body arrives.
+    Receiving,
+    /// All of its body has arrived, and there is no response yet.
+    Waiting,
+    /// Its response has begun.
+    Sending,
+}
+
+impl Snapshot {
+    /// That of a request that has ended.
+    pub fn ended(numbers: Numbers, outcome: Outcome) -> Self {
+        Self {
+            numbers,
+            began: outcome.began,
+            response: Response::Sized(numbers.response_size()),
+            rate: average(numbers.moved(), outcome.ended.since(outcome.began)),
+            outcome: Some(outcome),
+        }
+    }
+
+    /// What it does; `None` where it has ended.
+    pub fn phase(&self) -> Option<Phase> {
+        match (self.outcome, self.response) {
+            (Some(_), _) => None,
+            (None, Response::Begun | Response::Sized(_)) => Some(Phase::Sending),
+            (None, Response::Awaited) if self.numbers.request_size() == Some(self.numbers.received()) => {
+                Some(Phase::Waiting)
+            }
+            (None, Response::Awaited) => Some(Phase::Receiving),
+        }
+    }
+
+    /// How many milliseconds it has taken so far, or took.
+    pub fn elapsed(&self, now: Timestamp) -> u64 {
+        self.outcome.map_or(now, |outcome| outcome.ended).since(self.began)
+    }
+
+    /// How many seconds what it does will take at its rate, rounded up. `None` where that cannot be told.
+    pub fn remaining(&self) -> Option<u64> {
+        let left = match self.phase()? {
+            Phase::Receiving => self.numbers.request_size()?.saturating_sub(self.numbers.received()),
+            Phase::Waiting => return None,
+            Phase::Sending => match self.response {
+                Response::Sized(size) => size.saturating_sub(self.numbers.sent()),
+                Response::Awaited | Response::Begun => return None,
+            },
+        };
+        let rate = self.rate.filter(|rate| *rate > 0)?;
+        Some(left.div_ceil(rate))
+    }
+}
+
 impl State {
-    /// The state that a request is in.
-    pub fn of(snapshot: Option<&Snapshot>) -> Self {
+    /// The state that a request is in, where `success` are the statuses of those that ended well.
+    pub fn of(snapshot: Option<&Snapshot>, success: &Statuses) -> Self {
         match snapshot.map(|snapshot| snapshot.outcome) {
             None => Self::Unknown,
             Some(None) => Self::Running,
-            Some(Some(outcome)) if outcome.is_success() => Self::Done,
+            Some(Some(outcome)) if outcome.is_success(success) => Self::Done,
             Some(Some(_)) => Self::Error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::End;
+    use super::*;
+
+    fn running(numbers: Numbers, response: Response) -> Snapshot {
+        Snapshot { numbers, began: Timestamp(1_000), response, rate: Some(100), outcome: None }
+    }
+
+    #[test]
+    fn a_phase_follows_the_other() {
+        let [early, late] = [10, 1_000].map(|received| Numbers::new(received, 25, Some(1_000), 25));
+        let chunked = Numbers::new(10, 0, None, 0);
+        let cases = [
+            (running(chunked, Response::Awaited), Phase::Receiving, None),
+            (running(early, Response::Awaited), Phase::Receiving, Some(10)),
+            (running(late, Response::Awaited), Phase::Waiting, None),
+            (running(early, Response::Begun), Phase::Sending, None),
+            (running(late.expecting(1_026), Response::Sized(1_026)), Phase::Sending, Some(11)),
+        ];
+        for (snapshot, phase, remaining) in cases {
+            assert_eq!((snapshot.phase(), snapshot.remaining()), (Some(phase), remaining), "{snapshot:?}");
+            let slow = Snapshot { rate: None, ..snapshot };
+            let still = Snapshot { rate: Some(0), ..snapshot };
+            assert_eq!([slow.remaining(), still.remaining()], [None, None], "{snapshot:?}");
+        }
+    }
+
+    #[test]
+    fn time_stands_still_where_it_has_ended() {
+        let numbers = Numbers::new(3_000, 500, None, 500);
+        let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(1_000), ended: Timestamp(3_500) };
+        let snapshot = Snapshot::ended(numbers, outcome);
+        let now = Timestamp(9_000);
+        assert_eq!((snapshot.elapsed(now), snapshot.rate), (2_500, Some(1_400)));
+        assert_eq!((snapshot.phase(), snapshot.remaining()), (None, None));
+        assert_eq!(running(numbers, Response::Begun).elapsed(now), 8_000);
     }
 }

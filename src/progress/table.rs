@@ -5,7 +5,7 @@ use super::fingerprint::Fingerprint;
 use super::limits::Limits;
 use super::shard::Shard;
 use super::untracked::Untracked;
-use super::{Counters, End, Entries, Key, RequestId, Snapshot, TimeToLive, Timestamp};
+use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, TimeToLive, Timestamp};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -140,10 +140,15 @@ impl<C: Counters> Table<C> {
         begun.map(|index| Ticket { shard: number as u16, index })
     }
 
+    /// Says that the response to a request has begun.
+    pub fn begin_response(&self, ticket: &Ticket, response: Response) {
+        let Padded(guarded) = &self.shards[self.number_of(ticket)];
+        guarded.shard.lock().begin_response(ticket.index, response);
+    }
+
     /// Ends a request. Its last numbers stay known for the time to live.
     pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) {
-        let number = usize::from(ticket.shard) & (self.shards.len() - 1);
-        self.change(number, |shard| shard.end(ticket.index, status, end, now, &self.limits));
+        self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits));
     }
 
     /// What is known of the request that `id` belongs to.
@@ -153,7 +158,7 @@ impl<C: Counters> Table<C> {
     pub fn look_up(&self, id: RequestId<'_>, now: Timestamp) -> Result<Option<Snapshot>, Off> {
         let fingerprint = self.key.fingerprint(id);
         let Padded(guarded) = &self.shards[self.number(fingerprint)];
-        let shard = guarded.shard.lock();
+        let mut shard = guarded.shard.lock();
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, now, self.limits.time_to_live)) }
     }
 
@@ -214,6 +219,10 @@ impl<C: Counters> Table<C> {
 
     fn number(&self, fingerprint: Fingerprint) -> usize {
         fingerprint.shard() & (self.shards.len() - 1)
+    }
+
+    fn number_of(&self, ticket: &Ticket) -> usize {
+        usize::from(ticket.shard) & (self.shards.len() - 1)
     }
 
     /// How many requests are known, with those whose time is over and that are not removed yet.

@@ -52,6 +52,73 @@ pub const TESTS: &[Test] = &[
     Test::new("config::method_in_a_rule_is_refused", || {
         action("progress.methods", json!("FOO"), &unknown_method("FOO"));
     }),
+    Test::new("config::id_number_is_refused", || {
+        setup("progress.id", json!(3), "progress.id: expected a pattern, got number")
+    }),
+    Test::new("config::id_that_is_no_pattern_is_refused", || {
+        no_pattern("progress.id", json!(["%1", "%{req.nope}"]), "%{req.nope}")
+    }),
+    Test::new("config::id_without_a_key_is_refused", || {
+        setup(
+            "progress.id",
+            json!("%{req.header}"),
+            "progress.id: expected a key in brackets for %{req.header}, like \"%{req.header[X-Upload]}\"",
+        );
+    }),
+    Test::new("config::scope_that_is_no_pattern_is_refused", || no_pattern("progress.scope", json!("%{"), "%{")),
+    Test::new("config::scope_of_nothing_is_refused", || {
+        setup("progress.scope", json!(""), "progress.scope: expected a pattern, got \"\"")
+    }),
+    Test::new("config::two_scopes_are_refused", || {
+        setup("progress.scope", json!(["a", "b"]), "progress.scope: expected a pattern, got list")
+    }),
+    Test::new("config::success_word_is_refused", || success(json!(["2xx", "good"]), "got \"good\"")),
+    Test::new("config::success_class_that_there_is_not_is_refused", || success(json!("6xx"), "got \"6xx\"")),
+    Test::new("config::success_number_out_of_range_is_refused", || success(json!([200, 1000]), "got \"1000\"")),
+    Test::new("config::success_boolean_is_refused", || success(json!(true), "got boolean")),
+    Test::new("config::callback_with_a_space_is_refused", || callback(json!("a b"), "got \"a b\"")),
+    Test::new("config::callback_of_nothing_is_refused", || callback(json!(""), "got \"\"")),
+    Test::new("config::callback_number_is_refused", || callback(json!(3), "got number")),
+    Test::new("config::long_callback_is_refused", || {
+        let key = "k".repeat(65);
+        callback(json!(key), &format!("got \"{key}\""));
+    }),
+    Test::new("config::origin_with_a_path_is_refused", || {
+        cors(json!("https://a.example/"), "got \"https://a.example/\"")
+    }),
+    Test::new("config::origin_without_a_scheme_is_refused", || {
+        cors(json!(["https://b", "a.example"]), "got \"a.example\"")
+    }),
+    Test::new("config::any_origin_among_others_is_refused", || cors(json!(["*", "https://a.example"]), "got \"*\"")),
+    Test::new("config::origin_number_is_refused", || cors(json!([1]), "got number")),
+    Test::new("config::template_without_a_state_is_refused", || {
+        template(&[("error", None)], "template without \"error\", expected type, unknown, running, done, error");
+    }),
+    Test::new("config::template_without_a_type_is_refused", || {
+        template(&[("type", None)], "template without \"type\", expected type, unknown, running, done, error");
+    }),
+    Test::new("config::template_with_another_member_is_refused", || {
+        template(&[("lost", Some("x"))], "template with \"lost\", expected type, unknown, running, done, error");
+    }),
+    Test::new("config::template_with_an_unknown_placeholder_is_refused", || {
+        template(
+            &[("running", Some("{sizes}"))],
+            "unknown placeholder {sizes} in \"running\" of a template, expected one of state, phase, received, request_size, \
+             sent, response_size, status, elapsed, rate, remaining, reason, callback, id",
+        );
+    }),
+    Test::new("config::template_with_a_lone_brace_is_refused", || {
+        template(
+            &[("done", Some("a } b"))],
+            "brace without its other at byte 2 of \"done\" of a template, expected {{ or }} for one brace",
+        );
+    }),
+    Test::new("config::template_of_no_type_is_refused", || {
+        template(&[("type", Some("xml"))], "template of type \"xml\", expected a media type like text/xml");
+    }),
+    Test::new("config::template_with_a_number_is_refused", || {
+        action("progress.show", json!({ "type": "text/xml", "unknown": 3 }), &no_format("list"));
+    }),
     Test::new("config::unknown_setup_is_refused", || setup("progress.nope", json!(3), "unknown setup progress.nope")),
     Test::new("config::unknown_action_is_refused", || {
         action("progress.nope", json!(null), "unknown action progress.nope")
@@ -80,7 +147,46 @@ fn unknown_format(name: &str) -> String {
 }
 
 fn no_format(kind: &str) -> String {
-    format!("progress.show expects an optional string as parameter, got {kind}, {}", formats())
+    format!("progress.show expects an optional string as parameter, got {kind}, {}, or a template", formats())
+}
+
+fn no_pattern(option: &str, value: Value, text: &str) {
+    let checked = site().set(option, value).check();
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let expected =
+        format!("{option}: expected a pattern as lighttpd2 has them, like \"%{{req.host}}\", got \"{text}\"");
+    // Before it comes what lighttpd2 itself has to say of the pattern.
+    let is_there = checked.log.iter().any(|line| line.level == Level::Error && line.text == expected);
+    assert!(is_there, "{expected}: {checked:?}");
+}
+
+fn success(value: Value, got: &str) {
+    let expected = format!("progress.success: expected statuses from 100 to 599 and classes from 1xx to 5xx, {got}");
+    setup("progress.success", value, &expected);
+}
+
+fn callback(value: Value, got: &str) {
+    let expected = format!("progress.callback: expected 1 to 64 letters, digits, '.', '_' and '-', {got}");
+    setup("progress.callback", value, &expected);
+}
+
+fn cors(value: Value, got: &str) {
+    let expected = format!("progress.cors: expected \"*\", or a list of origins like \"https://app.example\", {got}");
+    setup("progress.cors", value, &expected);
+}
+
+/// A template is refused that is a good one but for these members, which are others or none.
+fn template(members: &[(&str, Option<&str>)], expected: &str) {
+    let mut value = json!({ "type": "text/xml", "unknown": "u", "running": "r", "done": "d", "error": "e" });
+    for (name, text) in members {
+        match text {
+            Some(text) => value[*name] = json!(text),
+            None => {
+                value.as_object_mut().expect("an object").remove(*name);
+            }
+        }
+    }
+    action("progress.show", value, &format!("progress.show: {expected}"));
 }
 
 fn unknown_method(name: &str) -> String {
@@ -153,6 +259,16 @@ fn accepted() {
         ("progress.methods", json!([])),
         ("progress.debug", json!(true)),
         ("progress.debug", json!(false)),
+        ("progress.id", json!("%{req.header[X-Upload]}")),
+        ("progress.id", json!(["%1", "a-%{req.host}", "\\%"])),
+        ("progress.scope", json!("%{req.remoteip}")),
+        ("progress.scope", json!(["%{req.env[REMOTE_USER]}"])),
+        ("progress.success", json!(["2xx", "304"])),
+        ("progress.success", json!([200, 303])),
+        ("progress.success", json!("2xx")),
+        ("progress.callback", json!("jsonp_callback")),
+        ("progress.cors", json!("*")),
+        ("progress.cors", json!(["https://a.example", "http://localhost:3000", "http://[::1]:80"])),
     ];
     let actions = [
         ("progress.show", json!(null)),
@@ -163,6 +279,15 @@ fn accepted() {
         ("progress.methods", json!(null)),
         ("progress.debug", json!(true)),
         ("progress.debug", json!(null)),
+        ("progress.id", json!("%1")),
+        ("progress.scope", json!("%{req.host}")),
+        ("progress.success", json!(204)),
+        ("progress.callback", json!("cb")),
+        ("progress.cors", json!("*")),
+        (
+            "progress.show",
+            json!({ "type": "a/b", "unknown": "{{", "running": "{id}", "done": "", "error": "{reason|?}" }),
+        ),
     ];
     let sites = setups.map(|(name, value)| (format!("setup {name} {value}"), site().set(name, value)));
     let rules = actions.map(|(name, value)| {

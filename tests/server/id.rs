@@ -1,8 +1,9 @@
 //! Which ids there are, and where they are found.
 
-use crate::sites::{self, UNKNOWN};
-use testkit::suite::Test;
-use testkit::{RunningHost, State};
+use crate::sites::{self, UNKNOWN, get_by_header};
+use serde_json::json;
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Level, Report, Rule, RunningHost, Site, State};
 
 pub const TESTS: &[Test] = &[
     Test::with_one_worker("id::every_kind_is_taken_as_it_is", kinds),
@@ -10,6 +11,12 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("id::is_found_in_the_query_by_either_key", keys),
     Test::with_one_worker("id::one_byte_makes_another", differences),
     Test::with_one_worker("id::both_keys_can_be_polled", polled_by_either_key),
+    Test::with_one_worker("id::is_found_in_the_header", header),
+    Test::with_one_worker("id::is_what_a_pattern_makes_of_it", patterns),
+    Test::with_one_worker("id::is_what_a_regular_expression_captures", captured)
+        .needs(&[Need::Lighttpd2("the stand-in has no regular expressions")]),
+    Test::with_workers("id::is_another_one_in_each_scope", scopes),
+    Test::with_workers("id::a_refused_request_takes_none_over", refused),
 ];
 
 #[track_caller]
@@ -159,6 +166,159 @@ fn polled_by_either_key(workers: usize) {
             ("X-Progress-ID=a&X-Progress-Id=none", UNKNOWN),
         ] {
             assert_eq!(server.get(&format!("/progress?{query}")).text(), expected, "{query}");
+        }
+    });
+}
+
+/// The state that an answer tells.
+#[track_caller]
+fn state(body: &str) -> State {
+    Report::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}")).state
+}
+
+fn header(workers: usize) {
+    sites::plain(workers).serve(|server| {
+        let mut client = server.connect();
+        for (name, id) in [("X-Progress-ID", "h1"), ("x-progress-id", "h2"), ("X-PROGRESS-ID", "h3")] {
+            client.request("POST", "/t", &format!("{name}: {id}\r\n"), b"hi");
+            assert_eq!(client.answer().text(), "x");
+            assert_known(server, id);
+            assert_eq!(get_by_header(server, "/progress", id).text(), server.progress(id));
+        }
+        // The query string comes first, where what it has is usable.
+        for (target, header, tracked, untracked) in [
+            ("/t?X-Progress-Id=q1", "h4", "q1", "h4"),
+            ("/t?X-Progress-Id=", "h5", "h5", "none"),
+            ("/t?other=1", "h6", "h6", "none"),
+        ] {
+            client.request("POST", target, &format!("X-Progress-ID: {header}\r\n"), b"hi");
+            client.answer();
+            assert_known(server, tracked);
+            assert_eq!(server.progress(untracked), UNKNOWN, "{target}");
+        }
+        for unusable in [String::new(), "y".repeat(1025)] {
+            assert_eq!(get_by_header(server, "/progress", &unusable).status, 404, "{} bytes", unusable.len());
+        }
+    });
+}
+
+fn patterns(workers: usize) {
+    let site = Site::new()
+        .workers(workers)
+        .rule(Rule::path("/progress").show())
+        .rule(
+            Rule::path("/one")
+                .set("progress.id", json!(["%{req.header[X-Upload]}", "%{req.header[X-Other]}"]))
+                .track()
+                .respond(200, "x"),
+        )
+        .rule(Rule::path("/two").set("progress.id", "a-%{req.header[X-Upload]}-%{req.path}").track().respond(200, "x"))
+        .rule(Rule::path("/p1").set("progress.id", "%{req.header[X-Upload]}").show().respond(404, "no id\n"));
+    site.serve(|server| {
+        let ask = |method: &str, target: &str, headers: &str| {
+            let mut client = server.connect();
+            client.request(method, target, headers, if method == "POST" { b"hi" } else { b"" });
+            client.answer().text()
+        };
+        ask("POST", "/one?X-Progress-Id=query", "X-Upload: u1\r\nX-Other: o1\r\n");
+        assert_known(server, "u1");
+        ask("POST", "/one", "X-Other: o2\r\n");
+        assert_known(server, "o2");
+        ask("POST", "/one?X-Progress-Id=query", "X-Progress-ID: header\r\n");
+        ask("POST", "/two", "X-Upload: u3\r\n");
+        assert_known(server, "a-u3-/two");
+        for id in ["query", "o1", "header"] {
+            assert_eq!(server.progress(id), UNKNOWN, "{id}");
+        }
+        assert_eq!(state(&ask("GET", "/p1", "X-Upload: u1\r\n")), State::Done);
+        assert_eq!(ask("GET", "/p1?X-Progress-Id=u1", ""), "no id\n");
+        let long = "y".repeat(1025);
+        assert_eq!(ask("GET", "/p1", &format!("X-Upload: {long}\r\n")), "no id\n");
+    });
+}
+
+/// Drupal's module for nginx asks at `/x-progress-id:ID`.
+fn captured(workers: usize) {
+    let site = Site::new()
+        .workers(workers)
+        .rule(Rule::path("/progress").show())
+        .rule(Rule::matching("^/x-progress-id:(.+)$").set("progress.id", "%1").show_as("nginx"))
+        .rule(Rule::matching("^/upload/([0-9]+)/(.*)$").set("progress.id", "%2.%1").track().respond(200, "x"))
+        .rule(Rule::all().track().respond(200, "x"));
+    site.serve(|server| {
+        track(server, "X-Progress-Id=5");
+        assert_known(server, "5");
+        let ask = |target: &str| server.get(target).text();
+        assert_eq!(ask("/x-progress-id:5"), "{ \"state\" : \"done\" }\r\n");
+        assert_eq!(ask("/x-progress-id:6?X-Progress-Id=5"), "{ \"state\" : \"starting\" }\r\n");
+        server.post("/upload/17/name", b"hi");
+        assert_known(server, "name.17");
+    });
+}
+
+fn scopes(workers: usize) {
+    let backend = Backend::answering();
+    let site = Site::new()
+        .workers(workers)
+        .rule(Rule::path("/progress").show())
+        .rule(Rule::path("/scoped").set("progress.scope", "%{req.header[X-User]}").show())
+        .rule(Rule::path("/upload").set("progress.scope", "%{req.header[X-User]}").track().proxy(backend.address()))
+        .rule(Rule::all().track().respond(200, "x"));
+    site.serve(|server| {
+        let ask = |user: &str| {
+            let mut client = server.connect();
+            client.request("GET", "/scoped?X-Progress-Id=a", &format!("X-User: {user}\r\n"), b"");
+            state(&client.answer().text())
+        };
+        let mut anna = server.connect();
+        anna.send("POST /upload?X-Progress-Id=a HTTP/1.1\r\nHost: a\r\nX-User: anna\r\nContent-Length: 5\r\n\r\nhe");
+        testkit::wait::until("the upload is known", || match ask("anna") {
+            State::Running => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        assert_eq!([ask("bob"), ask(""), ask("ann")], [State::Unknown; 3]);
+        assert_eq!(server.progress("a"), UNKNOWN, "nor is it known without a scope");
+        // Somebody else uses the same id: it is another one.
+        for user in ["bob", ""] {
+            let mut other = server.connect();
+            other.request("POST", "/upload?X-Progress-Id=a", &format!("X-User: {user}\r\n"), b"hello");
+            other.answer();
+        }
+        track(server, "X-Progress-Id=a");
+        assert_known(server, "a");
+        assert_eq!(ask("anna"), State::Running);
+        anna.send("llo");
+        anna.answer();
+        testkit::wait::until("it is done", || match ask("anna") {
+            State::Done => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    });
+}
+
+fn refused(workers: usize) {
+    let backend = Backend::answering();
+    let refuse = |status: u16| Rule::path(&format!("/{status}")).respond(status, "no").track();
+    let site = Site::new().workers(workers).rule(Rule::path("/progress").show()).set("progress.debug", true);
+    let site = [400, 401, 403, 404, 413, 503].into_iter().fold(site, |site, status| site.rule(refuse(status)));
+    let site = site
+        .rule(Rule::path("/200").respond(200, "yes").track())
+        .rule(Rule::path("/302").respond(302, "elsewhere").track())
+        .rule(Rule::all().track().proxy(backend.address()))
+        .expect_log(Level::Debug, "progress.track: already answered with status 403, not tracked")
+        .allow_log(Level::Debug, "progress.*");
+    site.serve(|server| {
+        let mut upload = server.connect();
+        upload.begin_upload("/t?X-Progress-Id=a", 100, 10);
+        server.report_when("a", |report| report.received == Some(10));
+        for status in [400, 401, 403, 404, 413, 503] {
+            assert_eq!(server.post(&format!("/{status}?X-Progress-Id=a"), b"hi").status, status);
+            let report = server.report("a");
+            assert_eq!((report.state, report.received), (State::Running, Some(10)), "after {status}");
+        }
+        for (status, expected) in [(200, State::Done), (302, State::Error)] {
+            server.post(&format!("/{status}?X-Progress-Id=s{status}"), b"hi");
+            assert_eq!(server.report_at_end(&format!("s{status}")).state, expected);
         }
     });
 }

@@ -5,9 +5,12 @@
 
 mod config;
 mod connection;
+mod cors;
 mod crowd;
+mod documents;
 mod download;
 mod entries;
+mod format;
 mod id;
 mod lifetime;
 mod options;
@@ -16,6 +19,7 @@ mod show;
 mod sites;
 mod status;
 mod stop;
+mod template;
 mod tls;
 mod upload;
 
@@ -25,9 +29,12 @@ use testkit::suite::{self, Test};
 const ALL: &[&[Test]] = &[
     config::TESTS,
     connection::TESTS,
+    cors::TESTS,
     crowd::TESTS,
+    documents::TESTS,
     download::TESTS,
     entries::TESTS,
+    format::TESTS,
     id::TESTS,
     lifetime::TESTS,
     options::TESTS,
@@ -35,6 +42,7 @@ const ALL: &[&[Test]] = &[
     show::TESTS,
     status::TESTS,
     stop::TESTS,
+    template::TESTS,
     tls::TESTS,
     upload::TESTS,
 ];

@@ -1,7 +1,8 @@
 //! Sites that several tests use.
 
 use progress::FORMATS;
-use testkit::{Backend, Rule, Site};
+use serde_json::Value;
+use testkit::{Backend, HttpResponse, Rule, RunningHost, Site};
 
 /// Polls at `/progress` and, in the other formats, at `/progress-FORMAT`; tracked requests below `/t` that are answered at
 /// once, tracked downloads of the site's files below `/get`, and untracked requests everywhere else.
@@ -32,6 +33,22 @@ fn end(site: Site) -> Site {
     site.rule(Rule::prefix("/t").track().respond(200, "x"))
         .rule(Rule::prefix("/get").set("progress.methods", ["GET", "HEAD"]).track().files())
         .rule(Rule::all().respond(200, "x"))
+}
+
+/// The answer about an id that the header has.
+#[track_caller]
+pub fn get_by_header(server: &RunningHost, target: &str, id: &str) -> HttpResponse {
+    let mut client = server.connect();
+    client.request("GET", target, &format!("X-Progress-ID: {id}\r\n"), b"");
+    client.answer()
+}
+
+/// What `/progress-full` answers about an id.
+#[track_caller]
+pub fn full(server: &RunningHost, id: &str) -> Value {
+    let answer = server.get(&format!("/progress-full?X-Progress-Id={id}"));
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
 }
 
 /// What `/progress` answers while a request runs.

@@ -1,6 +1,8 @@
 //! Which ends of a request are good ones.
 
 use crate::sites::{self, done, error};
+use progress::FORMATS;
+use serde_json::{Value, json};
 use testkit::suite::Test;
 use testkit::{Backend, Level, ReservedPort, Rule, Site};
 
@@ -9,6 +11,8 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("status::of_the_server_decides_between_done_and_error", of_server),
     Test::with_workers("status::a_refused_backend_is_an_error", refused),
     Test::with_one_worker("status::a_missing_file_is_an_error", missing_file),
+    Test::with_one_worker("status::redirects_are_done_for_other_formats", redirects),
+    Test::with_one_worker("status::what_is_done_is_an_option", success),
 ];
 
 const GOOD: [u16; 5] = [200, 201, 204, 206, 299];
@@ -71,5 +75,53 @@ fn missing_file(workers: usize) {
         assert_eq!(server.get("/get.none?X-Progress-Id=a").status, 404);
         server.report_at_end("a");
         assert_eq!(server.progress("a"), error(404));
+    });
+}
+
+/// An upload that is answered with where to go next, and a download that the client has already.
+fn redirects(workers: usize) {
+    let backend = Backend::answering();
+    sites::proxied(workers, &backend).serve(|server| {
+        for status in [302, 303, 304] {
+            let id = format!("s{status}");
+            assert_eq!(server.post(&format!("/px/{status}?X-Progress-Id={id}"), b"hello").status, status);
+            server.report_at_end(&id);
+            assert_eq!(server.progress(&id), error(status));
+            let report = sites::full(server, &id);
+            assert_eq!((&report["state"], &report["status"]), (&"done".into(), &status.into()), "{report}");
+            for format in FORMATS.iter().filter(|format| format.name.starts_with("nginx") || format.name == "apache") {
+                let answer = server.get(&format!("/progress-{}?X-Progress-Id={id}", format.name)).text();
+                assert!(answer.contains("done"), "{}: {answer}", format.name);
+            }
+        }
+    });
+}
+
+fn success(workers: usize) {
+    let backend = Backend::answering();
+    let site = FORMATS.iter().fold(Site::new().workers(workers), |site, format| {
+        let shown = |path: &str, statuses: Value| {
+            Rule::path(&format!("/{path}-{}", format.name)).set("progress.success", statuses).show_as(format.name)
+        };
+        site.rule(shown("few", json!(["2xx", "304"])))
+            .rule(shown("numbers", json!([404])))
+            .rule(shown("class", json!("4xx")))
+    });
+    let site = site.rule(Rule::path("/progress").show()).rule(Rule::all().track().proxy(backend.address()));
+    site.serve(|server| {
+        for status in [200, 204, 303, 304, 404, 418] {
+            let id = format!("s{status}");
+            server.post(&format!("/{status}?X-Progress-Id={id}"), b"hello");
+            server.report_at_end(&id);
+            for format in FORMATS.iter().filter(|format| format.name != "lighttpd-1.4") {
+                for (path, is_done) in
+                    [("few", status < 300 || status == 304), ("numbers", status == 404), ("class", status >= 400)]
+                {
+                    let answer = server.get(&format!("/{path}-{}?X-Progress-Id={id}", format.name)).text();
+                    assert_eq!(answer.contains("done"), is_done, "{path}, {status}: {answer}");
+                    assert_ne!(answer.contains("error"), is_done, "{path}, {status}: {answer}");
+                }
+            }
+        }
     });
 }

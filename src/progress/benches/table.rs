@@ -1,7 +1,8 @@
 //! The table alone: what one operation takes, by the number of finished entries and of threads; and what formats take.
 
 use criterion::{BenchmarkId, Criterion};
-use progress::{Counters, End, Entries, FORMATS, Key, Numbers, RequestId, Snapshot, Table, TimeToLive, Timestamp};
+use progress::{About, FORMATS, Format, Response, Snapshot};
+use progress::{Counters, End, Entries, Key, Numbers, RequestId, Table, TimeToLive, Timestamp};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -130,11 +131,20 @@ fn expire(criterion: &mut Criterion) {
 
 fn formats(criterion: &mut Criterion) {
     let numbers = Numbers::new(123_456, 0, Some(200_000), 0);
-    let snapshot = Snapshot { numbers, began: NOW, outcome: None };
+    let snapshot = Snapshot { numbers, began: NOW, response: Response::Awaited, rate: Some(1_000), outcome: None };
+    let callback = Some(&b"progress"[..]);
+    let about = |format: &Format| About {
+        snapshot: Some(&snapshot),
+        id: b"0123456789abcdef",
+        callback: callback.filter(|_| format.callback.is_some()),
+        success: None,
+        now: NOW.after(12_345),
+        unix_time: || 1_000_000_000,
+    };
     let mut group = criterion.benchmark_group("formats");
     for format in FORMATS {
         group.bench_function(format.name, |bencher| {
-            bencher.iter(|| format.write(black_box(Some(&snapshot)), b"progress"));
+            bencher.iter(|| format.write(black_box(&about(format))));
         });
     }
     group.finish();

@@ -1,0 +1,40 @@
+//! Which request another one is about.
+
+use crate::config;
+use crate::shared::Plugin;
+use lighttpd2::VRequest;
+use progress::{RequestId, request_id};
+use std::borrow::Cow;
+
+/// The id that a request has, or asks for.
+pub struct FoundId<'a> {
+    bytes: Cow<'a, [u8]>,
+    scope: Option<Vec<u8>>,
+}
+
+/// The header that can have an id, too.
+const HEADER: &str = "X-Progress-ID";
+
+/// The id of a request: what the first usable pattern of `progress.id` makes of it, or else what its query string has, or
+/// its header.
+pub fn find<'a>(plugin: Plugin<'a>, vr: VRequest<'a>) -> Option<FoundId<'a>> {
+    let bytes = match config::id(vr, plugin) {
+        None => {
+            let in_header = || vr.header(HEADER).and_then(RequestId::new);
+            Cow::Borrowed(request_id(vr.query()).or_else(in_header)?.bytes())
+        }
+        Some(patterns) => {
+            let made = patterns.iter().map(|pattern| vr.evaluate(pattern));
+            Cow::Owned(made.into_iter().find(|bytes| RequestId::new(bytes).is_some())?)
+        }
+    };
+    Some(FoundId { bytes, scope: config::scope(vr, plugin).map(|pattern| vr.evaluate(pattern)) })
+}
+
+impl FoundId<'_> {
+    /// It as the table takes it.
+    pub fn as_id(&self) -> Option<RequestId<'_>> {
+        let id = RequestId::new(&self.bytes)?;
+        Some(self.scope.as_ref().map_or(id, |scope| id.within(scope)))
+    }
+}

@@ -1,0 +1,156 @@
+//! Patterns of the configuration.
+
+use super::{Server, Value, value};
+use crate::sys;
+use std::error::Error;
+use std::ffi::CString;
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+/// Text with placeholders that lighttpd2 fills in for a request: `%{req.host}`, `%1` for what the innermost regular expression
+/// around has matched.
+pub struct Pattern(NonNull<sys::liPattern>);
+
+// SAFETY: lighttpd2 changes no pattern after it was made, and evaluates those of its own actions on all workers.
+unsafe impl Send for Pattern {}
+// SAFETY: as above.
+unsafe impl Sync for Pattern {}
+
+/// Why a value is no pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PatternError {
+    /// It is of that type, and not a string.
+    NoString(&'static str),
+    /// lighttpd2 cannot read it, and has said why.
+    NoPattern(Vec<u8>),
+    /// It has a placeholder that needs a key, and has none. lighttpd2 would take it, and crash as it evaluates it.
+    NoKey(String),
+}
+
+impl Pattern {
+    /// The pattern that a value spells.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn new(server: Server, value: Value<'_>) -> Result<Self, PatternError> {
+        let text = value.string().ok_or(PatternError::NoString(value.type_name()))?;
+        let no_pattern = || PatternError::NoPattern(text.to_vec());
+        if let Some(placeholder) = without_key(text) {
+            return Err(PatternError::NoKey(String::from_utf8_lossy(placeholder).into_owned()));
+        }
+        let spelled = CString::new(text).map_err(|_| no_pattern())?;
+        // SAFETY: `server` is one, and the text ends with a NUL.
+        let pattern = unsafe { sys::li_pattern_new(server.as_ptr(), spelled.as_ptr()) };
+        NonNull::new(pattern).map(Self).ok_or_else(no_pattern)
+    }
+
+    /// What it makes of a request.
+    ///
+    /// # Safety
+    /// `vr` is a live request, and the calling thread is its worker's.
+    pub(super) unsafe fn evaluate(&self, vr: *mut sys::liVRequest) -> Vec<u8> {
+        // SAFETY: the caller promises a request, which has a worker; that has a string for whatever is needed until a function
+        // returns, which is never NULL and of which at least the NUL at its end is there. An element of the stack of matches
+        // is of the type that its declaration says, and `li_pattern_regex_cb` takes the match of one, or NULL.
+        unsafe {
+            let result = (*(*vr).wrk).tmp_str;
+            (*result).len = 0;
+            *(*result).str_ = 0;
+            let matches = (*vr).action_stack.regex_stack.as_ref();
+            let innermost = matches.and_then(|stack| (stack.len as usize).checked_sub(1).map(|last| (stack, last)));
+            let innermost = innermost.map_or(ptr::null_mut(), |(stack, last)| {
+                (*stack.data.cast::<sys::liActionRegexStackElement>().add(last)).match_info
+            });
+            let captured = Some(sys::li_pattern_regex_cb as unsafe extern "C" fn(_, _, _, _));
+            sys::li_pattern_eval(vr, result, self.0.as_ptr(), None, ptr::null_mut(), captured, innermost.cast());
+            value::bytes(result).unwrap_or_default().to_vec()
+        }
+    }
+}
+
+/// The first placeholder of a pattern that is about one of several headers or variables, and does not say which.
+fn without_key(pattern: &[u8]) -> Option<&[u8]> {
+    let mut rest = pattern;
+    loop {
+        let at = rest.iter().position(|byte| matches!(byte, b'\\' | b'%'))?;
+        rest = &rest[at..];
+        if !rest.starts_with(b"%{") {
+            rest = rest.get(if rest[0] == b'\\' { 2 } else { 1 }..)?;
+            continue;
+        }
+        let name = &rest[2..rest.iter().position(|byte| *byte == b'}')?];
+        if needs_key(name.strip_prefix(b"enc:").unwrap_or(name)) {
+            return Some(name);
+        }
+        rest = &rest[2 + name.len()..];
+    }
+}
+
+/// Whether a placeholder without a key is about headers or variables. lighttpd2 takes each beginning of a name, and the first of
+/// its names that begins so.
+fn needs_key(name: &[u8]) -> bool {
+    let part = |prefixes: [&[u8]; 2]| prefixes.into_iter().find_map(|prefix| name.strip_prefix(prefix));
+    let begins = |whole: &[u8], part: &[u8]| !part.is_empty() && whole.starts_with(part);
+    let of_request = part([b"req.", b"request."])
+        .is_some_and(|part| begins(b"environment", part) || begins(b"header", part) && !begins(b"host", part));
+    of_request || part([b"resp.", b"response."]).is_some_and(|part| begins(b"header", part))
+}
+
+impl Drop for Pattern {
+    fn drop(&mut self) {
+        // SAFETY: `new` got it from `li_pattern_new`, and nobody else has it.
+        unsafe { sys::li_pattern_free(self.0.as_ptr()) };
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoString(got) => write!(f, "expected a pattern, got {got}"),
+            Self::NoPattern(text) => write!(
+                f,
+                "expected a pattern as lighttpd2 has them, like \"%{{req.host}}\", got \"{}\"",
+                text.escape_ascii()
+            ),
+            Self::NoKey(placeholder) => {
+                let name = placeholder.escape_default();
+                write!(f, "expected a key in brackets for %{{{name}}}, like \"%{{req.header[X-Upload]}}\"")
+            }
+        }
+    }
+}
+
+impl Error for PatternError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_lacks_a_key() {
+        for (pattern, lacking) in [
+            ("", None),
+            ("%1 %[0-9] plain", None),
+            ("%{req.host}%{req.header[X-A]}", None),
+            ("%{req.h}%{req.ho}", None),
+            ("%{req.env[REMOTE_USER]}", None),
+            ("\\%{req.header}", None),
+            ("\\\\%{req.header}", Some("req.header")),
+            ("%%{req.header}", Some("req.header")),
+            ("a%{enc:request.header}", Some("enc:request.header")),
+            ("%{req.host}%{req.he}", Some("req.he")),
+            ("%{req.env}", Some("req.env")),
+            ("%{req.e}", Some("req.e")),
+            ("%{request.environment}", Some("request.environment")),
+            ("%{resp.h}", Some("resp.h")),
+            ("%{response.status}", None),
+            ("%{req.header", None),
+            ("%{", None),
+            ("%", None),
+            ("\\", None),
+        ] {
+            let found = without_key(pattern.as_bytes()).map(String::from_utf8_lossy);
+            assert_eq!(found.as_deref(), lacking, "{pattern}");
+        }
+    }
+}

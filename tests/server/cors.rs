@@ -1,0 +1,70 @@
+//! Polls from pages of other origins.
+
+use testkit::suite::Test;
+use testkit::{HttpResponse, Rule, RunningHost, Site};
+
+pub const TESTS: &[Test] = &[
+    Test::with_one_worker("cors::pages_of_the_origins_may_read_answers", origins),
+    Test::with_one_worker("cors::a_browser_that_asks_first_is_answered", asked_first),
+];
+
+fn site(workers: usize) -> Site {
+    let show = |path: &str, origins: serde_json::Value| {
+        Rule::path(path).set("progress.cors", origins).show().respond(404, "no id\n")
+    };
+    let these = serde_json::json!(["https://app.example", "http://localhost:3000"]);
+    Site::new()
+        .workers(workers)
+        .rule(show("/these", these))
+        .rule(show("/any", "*".into()))
+        .rule(Rule::path("/none").show().respond(404, "no id\n"))
+}
+
+fn from(server: &RunningHost, method: &str, target: &str, origin: &str, more: &str) -> HttpResponse {
+    let mut client = server.connect();
+    client.request(method, target, &format!("Origin: {origin}\r\n{more}"), b"");
+    client.answer_to(method)
+}
+
+fn origins(workers: usize) {
+    site(workers).serve(|server| {
+        for (path, origin, allowed) in [
+            ("/these", "https://app.example", Some("https://app.example")),
+            ("/these", "http://localhost:3000", Some("http://localhost:3000")),
+            ("/these", "http://app.example", None),
+            ("/these", "https://app.example.evil", None),
+            ("/these", "https://app.example, http://localhost:3000", None),
+            ("/these", "null", None),
+            ("/any", "https://whoever.example", Some("*")),
+            ("/none", "https://app.example", None),
+        ] {
+            for query in ["?X-Progress-ID=a", ""] {
+                let answer = from(server, "GET", &format!("{path}{query}"), origin, "");
+                assert_eq!(answer.status, if query.is_empty() { 404 } else { 200 });
+                assert_eq!(answer.header("access-control-allow-origin"), allowed, "{path} from {origin}");
+                let vary = (path == "/these").then_some("Origin");
+                assert_eq!(answer.header("vary"), vary, "{path} from {origin}");
+            }
+        }
+    });
+}
+
+fn asked_first(workers: usize) {
+    let question = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: x-progress-id\r\n";
+    site(workers).serve(|server| {
+        for path in ["/these", "/any", "/any?X-Progress-ID=a"] {
+            let answer = from(server, "OPTIONS", path, "https://app.example", question);
+            assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}");
+            assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD"));
+            let headers = answer.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+            assert!(headers.split(", ").any(|name| name == "x-progress-id"), "{headers}");
+        }
+        for (path, origin) in [("/these", "https://evil.example"), ("/none", "https://app.example")] {
+            let answer = from(server, "OPTIONS", path, origin, question);
+            assert_eq!((answer.status, &*answer.text()), (404, "no id\n"), "{path} from {origin}");
+            assert_eq!(answer.header("access-control-allow-methods"), None, "{path} from {origin}");
+        }
+        let answer = from(server, "OPTIONS", "/any?X-Progress-ID=a", "https://app.example", "");
+        assert_eq!(answer.status, 200, "it does not ask whether it may");
+    });
+}

@@ -1,0 +1,165 @@
+//! The configurations in `docs/`, served as they stand there.
+
+use serde_json::Value;
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Client, HttpResponse, RunningHost, Site, wait};
+
+const NEEDS: &[Need] = &[Need::Lighttpd2("it is a configuration of lighttpd2")];
+const WITH_AUTH: &[Need] =
+    &[Need::Lighttpd2("it is a configuration of lighttpd2"), Need::ModuleOfLighttpd2("mod_auth")];
+
+pub const TESTS: &[Test] = &[
+    Test::new("documents::an_id_in_a_header", header).needs(NEEDS),
+    Test::new("documents::an_id_in_the_path", path).needs(NEEDS),
+    Test::new("documents::an_id_of_several_things", several).needs(NEEDS),
+    Test::new("documents::users_do_not_see_each_others", scope).needs(WITH_AUTH),
+    Test::new("documents::a_page_of_another_origin", cors).needs(NEEDS),
+    Test::new("documents::an_answer_of_ones_own", template).needs(NEEDS),
+    Test::new("documents::from_nginx", nginx).needs(NEEDS),
+    Test::new("documents::from_apache", apache).needs(NEEDS),
+    Test::new("documents::from_lighttpd_1", lighttpd_1).needs(NEEDS),
+];
+
+const CONFIGURE: &str = include_str!("../../docs/configure.md");
+const MIGRATE: &str = include_str!("../../docs/migrate.md");
+
+/// The configuration under a heading of a document, with `backend` in the place of the one on port 9000.
+fn site(document: &str, heading: &str, backend: &Backend, change: impl FnOnce(String) -> String) -> Site {
+    let heading = format!("## {heading}");
+    let lines = document.lines().skip_while(|line| *line != heading).skip_while(|line| *line != "    setup {");
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    assert!(text.contains("127.0.0.1:9000"), "{heading}: {text}");
+    Site::written(&change(text.replace("127.0.0.1:9000", &backend.address().to_string())))
+}
+
+fn serve(document: &str, heading: &str, test: impl FnOnce(&RunningHost)) {
+    let backend = Backend::answering();
+    site(document, heading, &backend, |text| text).serve(test);
+}
+
+fn ask(server: &RunningHost, method: &str, target: &str, headers: &str, body: &[u8]) -> HttpResponse {
+    let mut client = server.connect();
+    client.request(method, target, headers, body);
+    client.answer_to(method)
+}
+
+#[track_caller]
+fn state(answer: &HttpResponse) -> String {
+    let report: Value =
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()));
+    report["state"].as_str().unwrap_or_else(|| panic!("no state in {report}")).to_string()
+}
+
+/// Asks until the answer contains `text`.
+#[track_caller]
+fn until(server: &RunningHost, target: &str, headers: &str, text: &str) -> HttpResponse {
+    wait::until(&format!("{target} answers {text}"), || {
+        let answer = ask(server, "GET", target, headers, b"");
+        if answer.text().contains(text) { Ok(answer) } else { Err(answer.text()) }
+    })
+}
+
+/// An upload of which a part has come.
+fn begin(server: &RunningHost, target: &str, headers: &str) -> Client {
+    let mut client = server.connect();
+    client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: 5\r\n\r\nhe"));
+    client
+}
+
+fn header() {
+    serve(CONFIGURE, "The id is in a header", |server| {
+        assert_eq!(ask(server, "POST", "/upload", "X-Upload: a\r\n", b"hello").status, 200);
+        until(server, "/progress", "X-Upload: a\r\n", "\"done\"");
+        assert_eq!(ask(server, "GET", "/progress?X-Progress-ID=a", "", b"").status, 404);
+    });
+}
+
+fn path() {
+    serve(CONFIGURE, "The id is in the path", |server| {
+        let mut upload = begin(server, "/upload?X-Progress-ID=17", "");
+        until(server, "/x-progress-id:17", "", "\"received\" : 2, \"size\" : 5");
+        upload.send("llo");
+        upload.answer();
+        until(server, "/x-progress-id:17", "", "\"done\"");
+    });
+}
+
+fn several() {
+    serve(CONFIGURE, "The id is made of several things", |server| {
+        ask(server, "POST", "/upload/photos/sea", "", b"hello");
+        ask(server, "POST", "/other?X-Progress-ID=query", "X-Progress-ID: head\r\n", b"hello");
+        until(server, "/progress/photos/sea", "", "\"done\"");
+        until(server, "/progress/photos/sea", "X-Progress-ID: head\r\n", "\"done\"");
+        assert_eq!(state(&ask(server, "GET", "/progress/photos/mountains", "", b"")), "unknown");
+    });
+}
+
+fn scope() {
+    let backend = Backend::answering();
+    let users = concat!(env!("CARGO_TARGET_TMPDIR"), "/users");
+    std::fs::write(users, "anna:secret\nbob:word\n").expect("a file of users");
+    let site =
+        site(CONFIGURE, "Users do not see each other's", &backend, |text| text.replace("/etc/lighttpd2/users", users));
+    let [anna, bob, nobody] = ["YW5uYTpzZWNyZXQ=", "Ym9iOndvcmQ=", "Ym9iOndyb25n"]
+        .map(|password| format!("Authorization: Basic {password}\r\n"));
+    site.serve(|server| {
+        let mut upload = begin(server, "/upload?X-Progress-ID=a", &anna);
+        until(server, "/progress?X-Progress-ID=a", &anna, "\"received\":2");
+        assert_eq!(state(&ask(server, "GET", "/progress?X-Progress-ID=a", &bob, b"")), "unknown");
+        assert_eq!(ask(server, "POST", "/upload?X-Progress-ID=a", &bob, b"hello").status, 200);
+        for headers in [&nobody, ""] {
+            assert_eq!(ask(server, "POST", "/upload?X-Progress-ID=a", headers, b"hello").status, 401);
+        }
+        until(server, "/progress?X-Progress-ID=a", &bob, "\"done\"");
+        assert_eq!(state(&ask(server, "GET", "/progress?X-Progress-ID=a", &anna, b"")), "running");
+        upload.send("llo");
+        upload.answer();
+        until(server, "/progress?X-Progress-ID=a", &anna, "\"done\"");
+    });
+}
+
+fn cors() {
+    serve(CONFIGURE, "A page asks from another origin", |server| {
+        for (origin, allowed) in [("https://app.example", true), ("https://evil.example", false)] {
+            let answer = ask(server, "GET", "/progress?X-Progress-ID=a", &format!("Origin: {origin}\r\n"), b"");
+            let expected = allowed.then_some(origin);
+            assert_eq!(answer.header("access-control-allow-origin"), expected);
+        }
+    });
+}
+
+fn template() {
+    serve(CONFIGURE, "An answer of one's own", |server| {
+        until(server, "/progress?X-Progress-ID=a", "", "<upload><state>starting</state></upload>");
+        let _upload = begin(server, "/upload?X-Progress-ID=a", "");
+        let running = "<upload><state>uploading</state><size>5</size><uploaded>2</uploaded></upload>";
+        let answer = until(server, "/progress?X-Progress-ID=a", "", running);
+        assert_eq!(answer.header("content-type"), Some("text/xml"));
+    });
+}
+
+fn nginx() {
+    serve(MIGRATE, "nginx", |server| {
+        let mut upload = begin(server, "/upload?X-Progress-ID=a", "");
+        let asked = "X-Progress-ID: a\r\n";
+        until(server, "/progress", asked, "({ \"state\" : \"uploading\", \"received\" : 2, \"size\" : 5 });\r\n");
+        upload.send("llo");
+        upload.answer();
+        until(server, "/progress?callback=f", asked, "f({ \"state\" : \"done\" });\r\n");
+    });
+}
+
+fn apache() {
+    serve(MIGRATE, "Apache", |server| {
+        ask(server, "POST", "/upload?X-Progress-ID=a", "", b"hello");
+        until(server, "/progress?X-Progress-ID=a", "", "{ \"state\": \"done\", \"size\": 5, ");
+    });
+}
+
+fn lighttpd_1() {
+    serve(MIGRATE, "lighttpd 1.4 and 1.5", |server| {
+        let _upload = begin(server, "/upload?X-Progress-ID=a", "");
+        until(server, "/progress?X-Progress-ID=a", "", "<upload><size>5</size><received>2</received></upload>");
+    });
+}
