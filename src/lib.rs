@@ -27,7 +27,9 @@ mod shared;
 mod show;
 mod track;
 
-use lighttpd2::{Action, Again, Connection, Level, Log, Module, OptionRow, Server, Setup, VRequest, sys};
+use lighttpd2::{
+    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Server, Setup, VRequest, sys,
+};
 use shared::{Plugin, Progress};
 use std::ffi::CStr;
 
@@ -72,6 +74,14 @@ impl Module for Progress {
 
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
         self.tend(server, worker, workers)
+    }
+
+    fn handle_response(plugin: Plugin<'_>, vr: VRequest<'_>, beginning: Beginning) {
+        track::responding(plugin, vr, beginning);
+    }
+
+    fn handle_tunnel_end(plugin: Plugin<'_>, word: usize, closing: Closing) {
+        track::tunnel_ended(plugin, word, closing);
     }
 
     fn handle_close(plugin: Plugin<'_>, connection: Connection<'_>) {

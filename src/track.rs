@@ -2,8 +2,10 @@
 
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config, id};
-use lighttpd2::{ActionFn, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
-use progress::{End, NotTracked, Side, Ticket};
+use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
+use progress::{End, NotTracked, Response, Side, Ticket};
+
+const SWITCHING_PROTOCOLS: i32 = 101;
 
 /// The action with its value, which is none.
 pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
@@ -35,12 +37,16 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         }
         return;
     };
-    // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns; should it or this function
+    // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns, or `tunnel_ended` does where
+    // `hear_tunnel` has said that it will be called; should it or this function
     // panic, `Progress::panicked` switches the table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(table) = plugin.module().table() else { return };
     match table.track(id, &Live(counters), clock::now()) {
-        Ok(ticket) => Tracked { ticket, closing: None }.store(slot),
+        Ok(ticket) => {
+            Tracked { ticket, closing: None }.store(slot);
+            vr.hear_response(plugin);
+        }
         Err(NotTracked::Off) => return,
         Err(NotTracked::Full) => return plugin.module().report_untracked(&vr),
         Err(NotTracked::NoMemory) => return vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
@@ -49,6 +55,16 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         let id = id.bytes().escape_ascii();
         vr.log(Level::Debug, &format!("progress.track: tracking progress with id \"{id}\""));
     }
+}
+
+/// `handle_response` of a tracked request: notes how long its response will be.
+pub fn responding(plugin: Plugin<'_>, vr: VRequest<'_>, beginning: Beginning) {
+    let (Some(tracked), Some(table)) = (Tracked::load(vr.slot(plugin)), plugin.module().table()) else { return };
+    let response = match beginning {
+        Beginning::Sized(size) => Response::Sized(size),
+        Beginning::Unsized => Response::Begun,
+    };
+    table.begin_response(&tracked.ticket, response);
 }
 
 /// `handle_close` of a tracked request: notes how its connection lets go of it, which cannot be told afterwards.
@@ -63,17 +79,27 @@ pub fn closing(plugin: Plugin<'_>, connection: Connection<'_>) {
 pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let slot = vr.slot(plugin);
     let (Some(tracked), Some(table)) = (Tracked::load(slot), plugin.module().table()) else { return };
+    let may_go_on = tracked.closing.is_none() && vr.status() == SWITCHING_PROTOCOLS;
+    if may_go_on && vr.hear_tunnel(plugin, slot.get()) {
+        return;
+    }
     slot.clear();
     let end = match tracked.closing {
         // lighttpd2 can take a response for sent a moment before its last bytes are.
         Some(Closing::Complete) if !vr.is_all_sent() => End::BrokenOff(Side::Client),
         Some(closing) => end(closing),
-        // The connection is upgraded, the server stops, or lighttpd2's Lua runs the request inside of another one: that has no
+        // The server stops, or lighttpd2's Lua runs the request inside of another one: that has no
         // connection of its own.
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
     table.finish(tracked.ticket, vr.status(), end, clock::now());
+}
+
+/// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
+pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
+    let (Some(tracked), Some(table)) = (Tracked::from_word(word), plugin.module().table()) else { return };
+    table.finish(tracked.ticket, SWITCHING_PROTOCOLS, end(closing), clock::now());
 }
 
 fn end(closing: Closing) -> End {

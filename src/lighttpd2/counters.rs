@@ -20,7 +20,7 @@ impl LiveCounters {
     ///
     /// # Safety
     /// - `vr` points at a request that lighttpd2 is handling, and the calling thread is its worker's.
-    /// - They are read no more after `handle_vrclose` has returned for the request.
+    /// - They are read no more after `handle_vrclose` has returned for the request, or `handle_tunnel_end` for what it became.
     pub(super) unsafe fn of(vr: NonNull<sys::liVRequest>) -> Option<Self> {
         let vr = vr.as_ptr();
         // SAFETY: the caller promises a live request, whose `coninfo` lives longer than itself; `req` and `resp` are NULL

@@ -8,6 +8,7 @@
 //! | `trampolines` | the functions that lighttpd2 calls, for any module; `guard` is where a panic in one of them ends |
 //! | `plugin` | a module's plugin, as lighttpd2 keeps it |
 //! | `timer` | a timer for each worker |
+//! | `response` | hears of the responses of tracked requests as they go |
 //! | `server`, `connection`, `vrequest`, `value`, `pattern`, `counters`, `log` | lighttpd2's objects |
 //!
 //! A view is made from a pointer by an `unsafe` function, whose contract its methods rest on: what it points at is what
@@ -25,6 +26,7 @@ mod log;
 mod module;
 mod pattern;
 mod plugin;
+mod response;
 mod rows;
 mod server;
 pub mod sys;
@@ -39,6 +41,7 @@ pub use log::{Level, Log};
 pub use module::{LayoutError, Module, load, unload};
 pub use pattern::{Pattern, PatternError};
 pub use plugin::Plugin;
+pub use response::Beginning;
 pub use rows::{
     Action, ActionFn, BooleanOption, Boxed, BoxedOption, NumberOption, OptionKind, OptionRow, Refusal, Setup,
 };

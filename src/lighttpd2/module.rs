@@ -2,7 +2,9 @@
 
 use super::guard::guard;
 use super::plugin::{Data, Pending, fill_in};
-use super::{Action, Again, Connection, Level, Log, OptionRow, Plugin, Server, Setup, VRequest, sys};
+use super::{
+    Action, Again, Beginning, Closing, Connection, Level, Log, OptionRow, Plugin, Server, Setup, VRequest, sys,
+};
 use std::error::Error;
 use std::ffi::CStr;
 use std::fmt;
@@ -29,6 +31,13 @@ pub trait Module: Default + Send + Sync + 'static {
 
     /// The time has come again for a worker, on its own thread: number `worker` of `workers`.
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again;
+
+    /// The response to a request has begun. Only called where [`VRequest::hear_response`] was, and where the module's
+    /// [slot](super::Slot) of the request is set.
+    fn handle_response(plugin: Plugin<'_, Self>, vr: VRequest<'_>, beginning: Beginning);
+
+    /// A connection that [became one of another protocol](VRequest::hear_tunnel) ends; `word` was kept for this.
+    fn handle_tunnel_end(plugin: Plugin<'_, Self>, word: usize, closing: Closing);
 
     /// A connection ends a request or breaks off. Only called where the module's [slot](super::Slot) of the request is set.
     fn handle_close(plugin: Plugin<'_, Self>, connection: Connection<'_>);
@@ -132,7 +141,7 @@ unsafe fn register<M: Module>(server: Server, module: *mut sys::liModule) -> Res
 }
 
 /// Called by lighttpd2 to fill in a new plugin. Nothing in it can panic.
-unsafe extern "C" fn init<M: Module>(_srv: *mut sys::liServer, plugin: *mut sys::liPlugin, pending: *mut libc::c_void) {
+unsafe extern "C" fn init<M: Module>(srv: *mut sys::liServer, plugin: *mut sys::liPlugin, pending: *mut libc::c_void) {
     // SAFETY: lighttpd2 passes the plugin that it is registering, and what `register` gave it.
-    unsafe { fill_in::<M>(plugin, &mut *pending.cast::<Pending<M>>()) };
+    unsafe { fill_in::<M>(srv, plugin, &mut *pending.cast::<Pending<M>>()) };
 }

@@ -1,5 +1,6 @@
 //! A module's plugin, as lighttpd2 keeps it.
 
+use super::response::{self, Ears};
 use super::timer::Timers;
 use super::trampolines as call;
 use super::{Module, OptionKind, OptionRow, sys};
@@ -24,6 +25,7 @@ impl<M> Copy for Plugin<'_, M> {}
 pub(super) struct Data<M> {
     pub module: M,
     pub timers: Timers,
+    pub ears: Ears,
     /// These lists end with an entry without a name.
     options: Vec<sys::liPluginOption>,
     pointer_options: Vec<sys::liPluginOptionPtr>,
@@ -115,6 +117,7 @@ impl<M: Module> Default for Data<M> {
         Self {
             module: M::default(),
             timers: Timers::default(),
+            ears: Ears::default(),
             options: options.chain([option(ptr::null(), sys::LI_VALUE_NONE, None)]).collect(),
             pointer_options: pointer_options
                 .chain([pointer_option(ptr::null(), sys::LI_VALUE_NONE, None, None)])
@@ -148,8 +151,12 @@ pub(super) struct Pending<M> {
 /// crate's declarations say.
 ///
 /// # Safety
-/// `plugin` is NULL, or one that lighttpd2 is registering.
-pub(super) unsafe fn fill_in<M: Module>(plugin: *mut sys::liPlugin, pending: &mut Pending<M>) {
+/// `plugin` is NULL, or one that lighttpd2 is registering with `server`.
+pub(super) unsafe fn fill_in<M: Module>(
+    server: *mut sys::liServer,
+    plugin: *mut sys::liPlugin,
+    pending: &mut Pending<M>,
+) {
     // SAFETY: the caller promises a plugin, which nobody else uses while it is being registered.
     let Some(plugin) = (unsafe { plugin.as_mut() }) else { return };
     if plugin.name != pending.name || !plugin.data.is_null() {
@@ -167,6 +174,7 @@ pub(super) unsafe fn fill_in<M: Module>(plugin: *mut sys::liPlugin, pending: &mu
     plugin.handle_close = Some(call::handle_close::<M>);
     plugin.handle_vrclose = Some(call::handle_vrclose::<M>);
     plugin.data = Box::into_raw(data).cast();
+    response::register::<M>(server, plugin);
 }
 
 /// Frees the data of a plugin.
@@ -174,6 +182,7 @@ pub(super) unsafe fn fill_in<M: Module>(plugin: *mut sys::liPlugin, pending: &mu
 /// # Safety
 /// `plugin` was filled in for this module, and nobody uses its data any more.
 pub(super) unsafe fn free_data<M: Module>(plugin: *mut sys::liPlugin) {
+    response::unregister(plugin);
     // SAFETY: the caller promises it; `fill_in` made the data from a box.
     drop(unsafe { Box::from_raw(ptr::replace(&raw mut (*plugin).data, ptr::null_mut()).cast::<Data<M>>()) });
 }

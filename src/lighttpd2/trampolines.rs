@@ -6,6 +6,7 @@
 
 use super::guard::guard;
 use super::plugin::{Data, free_data, option_rows};
+use super::response::stop_listening;
 use super::{
     Action, ActionFn, Boxed, Connection, Level, Log, Module, OptionKind, OptionRow, Plugin, Refusal, Server, Setup,
     VRequest, Value, sys,
@@ -102,6 +103,8 @@ unsafe extern "C" fn close_tracked<M: Module>(connection: *mut sys::liConnection
 unsafe extern "C" fn vrclose_tracked<M: Module>(vr: *mut sys::liVRequest, plugin: *mut sys::liPlugin) {
     // SAFETY: `handle_vrclose` passes what it got.
     let (vr, plugin) = unsafe { (VRequest::new(vr), Plugin::<M>::new(plugin)) };
+    // SAFETY: as above.
+    unsafe { stop_listening::<M>(vr.as_ptr(), plugin) };
     guard(|| M::handle_vrclose(plugin, vr), |panic| report_in(vr, plugin, M::NAME, panic));
 }
 
@@ -230,7 +233,7 @@ pub(super) fn report<M: Module>(srv: *mut sys::liServer, module: &M, what: &CStr
     log_failure(srv, what, &format!("internal error: {panic}{consequence}"));
 }
 
-fn report_in<M: Module>(vr: VRequest<'_>, plugin: Plugin<'_, M>, what: &CStr, panic: &str) {
+pub(super) fn report_in<M: Module>(vr: VRequest<'_>, plugin: Plugin<'_, M>, what: &CStr, panic: &str) {
     let consequence = plugin.module().panicked(what);
     vr.log(Level::Error, &format!("{}: internal error: {panic}{consequence}", what.to_string_lossy()));
 }

@@ -1,7 +1,7 @@
 //! A request.
 
 use super::log::{self, Level, Log};
-use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Pattern, Plugin, value};
+use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Pattern, Plugin, response, value};
 use crate::sys;
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -153,10 +153,34 @@ impl<'a> VRequest<'a> {
     /// Its counters; `None` where it is not connected to anything.
     ///
     /// # Safety
-    /// They are read no more after `handle_vrclose` has returned for the request.
+    /// They are read no more after `handle_vrclose` has returned for the request, or, where [`hear_tunnel`](Self::hear_tunnel)
+    /// said so in there, after `handle_tunnel_end` has.
     pub unsafe fn counters(self) -> Option<LiveCounters> {
         // SAFETY: `new` was promised a live request, and the caller promises the rest.
         unsafe { LiveCounters::of(self.vr) }
+    }
+
+    /// Lets the module [hear](Module::handle_response) when its response begins. To be asked once the plugin's slot of it is
+    /// set. Nothing is heard where the response has begun, or has no connection of its own.
+    pub fn hear_response<M: Module>(self, plugin: Plugin<'_, M>) {
+        if !self.slot(plugin).is_clear() {
+            // SAFETY: `new` was promised a live request on this thread.
+            unsafe { response::listen(self.as_ptr(), plugin) };
+        }
+    }
+
+    /// Where it has just become a connection of another protocol: lets the module [hear](Module::handle_tunnel_end) when that
+    /// ends. To be asked in `handle_vrclose`. Whether it has; its [counters](Self::counters) go on then.
+    pub fn hear_tunnel<M: Module>(self, plugin: Plugin<'_, M>, word: usize) -> bool {
+        // SAFETY: `new` was promised a live request on this thread.
+        unsafe { response::listen_to_tunnel(self.as_ptr(), plugin, word) }
+    }
+
+    /// The length of its response's body, as that says it.
+    pub(super) fn response_length(self) -> Option<u64> {
+        // SAFETY: `new` was promised a live request on this thread.
+        let length = unsafe { header((*self.as_ptr()).response.headers, "Content-Length") }?;
+        std::str::from_utf8(length).ok()?.trim().parse().ok()
     }
 
     /// The HTTP status of its response; 0 where none was chosen.
@@ -226,7 +250,7 @@ impl<'a> VRequest<'a> {
         unsafe { NonNull::new((*NonNull::new((*(*self.as_ptr()).coninfo).resp)?.as_ptr()).out) }
     }
 
-    fn as_ptr(self) -> *mut sys::liVRequest {
+    pub(super) fn as_ptr(self) -> *mut sys::liVRequest {
         self.vr.as_ptr()
     }
 }

@@ -11,6 +11,7 @@ mod documents;
 mod download;
 mod entries;
 mod format;
+mod full;
 mod id;
 mod lifetime;
 mod options;
@@ -21,6 +22,7 @@ mod status;
 mod stop;
 mod template;
 mod tls;
+mod upgrade;
 mod upload;
 
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ const ALL: &[&[Test]] = &[
     download::TESTS,
     entries::TESTS,
     format::TESTS,
+    full::TESTS,
     id::TESTS,
     lifetime::TESTS,
     options::TESTS,
@@ -44,6 +47,7 @@ const ALL: &[&[Test]] = &[
     stop::TESTS,
     template::TESTS,
     tls::TESTS,
+    upgrade::TESTS,
     upload::TESTS,
 ];
 

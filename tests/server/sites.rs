@@ -2,7 +2,7 @@
 
 use progress::FORMATS;
 use serde_json::Value;
-use testkit::{Backend, HttpResponse, Rule, RunningHost, Site};
+use testkit::{Backend, HttpResponse, Rule, RunningHost, Site, wait};
 
 /// Polls at `/progress` and, in the other formats, at `/progress-FORMAT`; tracked requests below `/t` that are answered at
 /// once, tracked downloads of the site's files below `/get`, and untracked requests everywhere else.
@@ -49,6 +49,15 @@ pub fn full(server: &RunningHost, id: &str) -> Value {
     let answer = server.get(&format!("/progress-full?X-Progress-Id={id}"));
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
+}
+
+/// Polls `/progress-full` until what it answers is as expected.
+#[track_caller]
+pub fn full_when(server: &RunningHost, id: &str, expected: impl Fn(&Value) -> bool) -> Value {
+    wait::until(&format!("{id} is as expected"), || {
+        let report = full(server, id);
+        if expected(&report) { Ok(report) } else { Err(report.to_string()) }
+    })
 }
 
 /// What `/progress` answers while a request runs.
