@@ -1,5 +1,6 @@
 //! The site of the benchmarks, and a host that serves it.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
@@ -25,6 +26,8 @@ pub struct BenchmarkSite<'a> {
     pub time_to_live: u32,
     /// How many entries there may be, for modules that can be told.
     pub entries: Option<u32>,
+    /// Kinds that are answered otherwise, and what `progress.show` is given for them.
+    pub forms: Vec<(&'static str, Value)>,
     /// What `/KIND/plain` answers, for each kind.
     pub plain: Vec<(&'static str, HttpResponse)>,
     /// A command in front of the host's.
@@ -47,6 +50,7 @@ impl<'a> BenchmarkSite<'a> {
             workers,
             time_to_live: 600,
             entries: None,
+            forms: vec![],
             plain: vec![("unknown", unknown)],
             wrap: vec![],
             backend: None,
@@ -85,7 +89,13 @@ impl<'a> BenchmarkSite<'a> {
         let site = self
             .plain
             .iter()
+            .filter(|(kind, _)| self.forms.iter().all(|(form, _)| form != kind))
             .fold(site, |site, (kind, answer)| site.rule(pair(kind, |rule| plain(answer, rule), show)));
+        let site = self.forms.iter().fold(site, |site, (form, value)| {
+            let answer = self.plain.iter().find(|(kind, _)| kind == form).map(|(_, answer)| answer);
+            let answered = |rule: Rule| answer.map_or(rule.clone(), |answer| plain(answer, rule));
+            site.rule(pair(form, answered, |rule| rule.set("progress.show", value.clone())))
+        });
         site.rule(pair("store", |rule| rule.proxy(backend), |rule| track(rule).proxy(backend)))
             .rule(track(Rule::prefix("/stream/")).stream_to(backend))
             .rule(Rule::prefix("/files/").files())

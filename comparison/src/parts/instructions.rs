@@ -55,6 +55,11 @@ fn poll(kind: usize, path: &str) -> String {
     head("GET", &format!("/{kind}/{path}?X-Progress-Id={id}"), "", None)
 }
 
+fn poll_as(form: &str, path: &str) -> String {
+    let [.., (_, id)] = KINDS;
+    head("GET", &format!("/{form}/{path}?X-Progress-Id={id}"), "", None)
+}
+
 const UNTRACKED: Request = Request { name: "untracked request", bytes: |number| post("/track/plain", number) };
 const TRACKED: Request = Request { name: "tracked request", bytes: |number| post("/track/track", number) };
 const POLLS: [[Request; 2]; 3] = [
@@ -70,6 +75,31 @@ const POLLS: [[Request; 2]; 3] = [
         Request { name: "poll of running", bytes: |_| poll(2, "polls") },
         Request { name: "plain, as running", bytes: |_| poll(2, "plain") },
     ],
+];
+
+/// [`polls::forms`], of the request that runs.
+const FORMS: [(&str, [Request; 2]); 3] = [
+    (
+        "nginx",
+        [
+            Request { name: "poll as nginx", bytes: |_| poll_as("nginx", "polls") },
+            Request { name: "plain, as nginx", bytes: |_| poll_as("nginx", "plain") },
+        ],
+    ),
+    (
+        "full",
+        [
+            Request { name: "poll as full", bytes: |_| poll_as("full", "polls") },
+            Request { name: "plain, as full", bytes: |_| poll_as("full", "plain") },
+        ],
+    ),
+    (
+        "template",
+        [
+            Request { name: "poll as template", bytes: |_| poll_as("template", "polls") },
+            Request { name: "plain, as template", bytes: |_| poll_as("template", "plain") },
+        ],
+    ),
 ];
 
 fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
@@ -115,6 +145,9 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
             let what = format!("poll of {kind} / plain, instructions");
             findings.figures.push(Figure::new(subject, what, Measured::once(ratio), "times"));
         }
+        if subject == Subject::Ours {
+            count_forms(host, &site, between, findings)?;
+        }
         if let Some(base) = base {
             let in_hooks = per_request(host, &site, &UNTRACKED, between, HOOKS)?;
             findings.figures.push(Figure::new(subject, IN_HOOKS, Measured::once(in_hooks), "instructions"));
@@ -131,6 +164,24 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
                     .push(Figure::new(subject, "tracked request / C module's", ratio, "times").at_most(1.0));
             }
         }
+    }
+    Ok(())
+}
+
+/// What the other ways to answer cost beside plain answers of as many bytes.
+fn count_forms(
+    host: &Host,
+    site: &BenchmarkSite<'_>,
+    between: (u64, u64),
+    findings: &mut Findings,
+) -> Result<(), String> {
+    let site = BenchmarkSite { forms: polls::forms().to_vec(), ..site.clone() };
+    let site = polls::with_equal_answers(host, site)?;
+    for (form, [poll, plain]) in FORMS {
+        let ratio = per_request(host, &site, &poll, between, &[])? / per_request(host, &site, &plain, between, &[])?;
+        let what = format!("poll as {form} / plain, instructions");
+        let figure = Figure::new(Subject::Ours, what, Measured::once(ratio), "times");
+        findings.figures.push(figure.at_most(polls::OF_FORMS));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::figures::{Figure, Subject};
 use crate::lab::Lab;
 use crate::statistics::Measured;
 use crate::wrk::Load;
+use serde_json::{Value, json};
 use testkit::{Client, Host, HttpResponse, find_program};
 
 pub const PLAN: Plan = Plan {
@@ -17,6 +18,8 @@ pub const PLAN: Plan = Plan {
 
 /// The most that a poll may cost, in plain answers.
 const TARGET: f64 = 1.05;
+/// The same for other ways to answer.
+pub const OF_FORMS: f64 = 1.08;
 const CONNECTIONS: usize = 16;
 
 /// What an id belongs to: a word for it, and an id of 32 characters.
@@ -25,6 +28,17 @@ pub const KINDS: [(&str, &str); 3] = [
     ("finished", "finished000000000000000000000000"),
     ("running", "running0000000000000000000000000"),
 ];
+
+/// The template among [`forms`].
+const TEMPLATE: &str = "<a>{phase} {received} {request_size|?} {sent} {rate|?}</a>";
+
+/// Other ways to answer, and what `progress.show` is given for them.
+pub fn forms() -> [(&'static str, Value); 3] {
+    let template = json!({
+        "type": "text/xml", "unknown": "<a/>", "running": TEMPLATE, "done": TEMPLATE, "error": TEMPLATE,
+    });
+    [("nginx", json!("nginx")), ("full", json!("full")), ("template", template)]
+}
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let host = lab.host()?;
@@ -108,7 +122,11 @@ pub fn with_equal_answers<'a>(host: &Host, site: BenchmarkSite<'a>) -> Result<Be
     let server = site.start(host)?;
     let _upload = prepare(&server)?;
     let answer = |(kind, id)| Ok((kind, server.get(&format!("/unknown/polls?X-Progress-Id={id}"))?));
-    let plain = KINDS.into_iter().map(answer).collect::<Result<_, String>>()?;
+    let mut plain = KINDS.into_iter().map(answer).collect::<Result<Vec<_>, String>>()?;
+    let [.., (_, running)] = KINDS;
+    for (form, _) in &site.forms {
+        plain.push((*form, server.get(&format!("/{form}/polls?X-Progress-Id={running}"))?));
+    }
     Ok(BenchmarkSite { plain, ..site })
 }
 
