@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
         .needs(&[Need::Lighttpd2("the stand-in has no regular expressions")]),
     Test::with_workers("id::is_another_one_in_each_scope", scopes),
     Test::with_workers("id::a_refused_request_takes_none_over", refused),
+    Test::with_workers("id::a_request_can_be_tracked_once_it_is_answered", answered)
+        .needs(&[Need::Lighttpd2("the stand-in serves files last")]),
 ];
 
 #[track_caller]
@@ -320,5 +322,24 @@ fn refused(workers: usize) {
             server.post(&format!("/{status}?X-Progress-Id=s{status}"), b"hi");
             assert_eq!(server.report_at_end(&format!("s{status}")).state, expected);
         }
+    });
+}
+
+/// `static; progress.track;`: a file is found first, and tracked as it is sent.
+fn answered(workers: usize) {
+    const SIZE: u64 = 8_000_000;
+    let file = Rule::path("/get.bin").set("progress.methods", "GET").files().set("static", ()).track();
+    let none = Rule::path("/none").set("progress.methods", "GET").files().set("static", ()).track();
+    let site = Site::new().workers(workers).file("get.bin", SIZE).rule(Rule::path("/progress").show());
+    site.rule(file).rule(none).serve(|server| {
+        let mut client = server.connect_slow();
+        client.request("GET", "/get.bin?X-Progress-Id=a", "", b"");
+        let size = client.answer_head().size + SIZE;
+        let report = server.report_when("a", |report| report.sent > Some(0));
+        assert_eq!((report.state, report.response_size), (State::Running, Some(size)));
+        client.skip(SIZE).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(server.report_at_end("a").sent, Some(size));
+        assert_eq!(server.get("/none?X-Progress-Id=b").status, 404);
+        assert_eq!(server.progress("b"), UNKNOWN);
     });
 }
