@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The head of a request that reached the backend.
+/// The head of a request, as a server gets it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// As it came.
@@ -21,9 +21,37 @@ pub struct Request {
 }
 
 impl Request {
+    /// The next head of a request, and its bytes.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn read(from: &mut impl BufRead) -> io::Result<(Self, Vec<u8>)> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if from.read_until(b'\n', &mut head)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut headers);
+        request.parse(&head).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let request = Self {
+            method: request.method.unwrap_or_default().to_string(),
+            target: request.path.unwrap_or_default().to_string(),
+            headers: request.headers.iter().map(|header| (header.name.to_lowercase(), text(header.value))).collect(),
+        };
+        Ok((request, head))
+    }
+
     /// The value of a header; `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The length of its body, as it says; 0 where it does not.
+    pub fn length(&self) -> u64 {
+        self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
     }
 }
 
@@ -173,7 +201,7 @@ fn serve(stream: &TcpStream, script: &Script, points: &Points) -> io::Result<()>
     stream.set_write_timeout(Some(wait::deadline()))?;
     let mut from = BufReader::new(stream);
     let mut to = stream;
-    let request = read_head(&mut from)?;
+    let (request, _) = Request::read(&mut from)?;
     let mut received = 0;
     for step in script(&request) {
         match step {
@@ -190,28 +218,10 @@ fn serve(stream: &TcpStream, script: &Script, points: &Points) -> io::Result<()>
     Ok(())
 }
 
-fn read_head(from: &mut impl BufRead) -> io::Result<Request> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if from.read_until(b'\n', &mut head)? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-    }
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut request = httparse::Request::new(&mut headers);
-    request.parse(&head).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Request {
-        method: request.method.unwrap_or_default().to_string(),
-        target: request.path.unwrap_or_default().to_string(),
-        headers: request.headers.iter().map(|header| (header.name.to_lowercase(), text(header.value))).collect(),
-    })
-}
-
 /// Reads a body to its end, and returns its length.
 fn read_body(from: &mut impl BufRead, request: &Request) -> io::Result<u64> {
     if request.header("transfer-encoding").is_none() {
-        return skip(from, request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0));
+        return skip(from, request.length());
     }
     let mut total = 0;
     loop {

@@ -33,6 +33,8 @@ pub enum Need {
     Program(&'static str),
     /// A browser that can be driven.
     Browser,
+    /// What this provides, such as a package of a registry.
+    Provided(fn() -> Result<(), String>),
     /// No other command around the host, for this reason.
     NoWrap(&'static str),
 }
@@ -127,6 +129,7 @@ impl Need {
             Self::ModuleUnderTest => host::module().map(drop),
             Self::Program(name) => host::find_program(name).map(drop),
             Self::Browser => ["chromium", "chromedriver"].into_iter().try_for_each(|name| Self::Program(name).check()),
+            Self::Provided(provide) => provide(),
             Self::NoWrap(reason) if host::is_wrapped() => Err(format!("not under WRAP: {reason}")),
             Self::NoWrap(_) => Ok(()),
         }

@@ -7,6 +7,7 @@ use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ impl Look {
     }
 }
 
-/// A running browser. It ends with [`Browser::close`], or is killed with its driver.
+/// A running browser. It is lent by [`Browser::lend`], ends with [`close_idle`], or is killed with its driver.
 pub struct Browser {
     look: Look,
     client: Client,
@@ -53,8 +54,20 @@ pub fn close_idle() {
 }
 
 impl Browser {
+    /// Lends a browser, which other tests can have afterwards if this one does not fail.
+    pub fn lend(look: Look, test: impl FnOnce(&Self)) {
+        let browser = Self::get(look);
+        match catch_unwind(AssertUnwindSafe(|| test(&browser))) {
+            Ok(()) => browser.put_back(),
+            Err(panic) => {
+                browser.close();
+                resume_unwind(panic);
+            }
+        }
+    }
+
     /// One that nobody uses, or a new one.
-    pub fn get(look: Look) -> Self {
+    fn get(look: Look) -> Self {
         let mut idle = idle();
         let fitting = idle.iter().position(|browser| browser.look == look);
         let found = fitting.map(|position| idle.swap_remove(position));
@@ -63,7 +76,7 @@ impl Browser {
     }
 
     /// Leaves it to another test.
-    pub fn put_back(self) {
+    fn put_back(self) {
         self.open("about:blank");
         idle().push(self);
     }
@@ -102,7 +115,7 @@ impl Browser {
     }
 
     /// Ends it.
-    pub fn close(self) {
+    fn close(self) {
         let Self { client, runtime, .. } = self;
         runtime.block_on(client.close()).expect("a browser can be closed");
     }

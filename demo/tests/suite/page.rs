@@ -4,7 +4,6 @@ use crate::browser::{Browser, Look};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tempfile::TempDir;
 use testkit::{Backend, Host, RunningHost, Site, wait};
 use upload_page::{Line, Rates, example};
@@ -103,21 +102,13 @@ pub fn line_to(server: &RunningHost) -> Line {
 /// Opens the page at the end of `line`. Afterwards nothing in it may have failed.
 pub fn open(line: &Line, look: Look, test: impl FnOnce(&Page<'_>)) {
     let folder = tempfile::tempdir().expect("a folder for files");
-    let browser = Browser::get(look);
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    Browser::lend(look, |browser| {
         browser.open(&format!("http://{}/", line.address()));
         browser.script(WATCH_FOR_PROBLEMS, &[]);
-        test(&Page { browser: &browser, folder: &folder });
+        test(&Page { browser, folder: &folder });
         let problems = browser.script("return problems", &[]);
         assert_eq!(problems, Value::Array(Vec::new()), "problems in the page");
-    }));
-    match result {
-        Ok(()) => browser.put_back(),
-        Err(panic) => {
-            browser.close();
-            resume_unwind(panic);
-        }
-    }
+    });
 }
 
 /// The host that tests use.
