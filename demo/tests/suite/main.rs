@@ -1,10 +1,11 @@
-//! The page of `examples/upload` in a browser.
+//! The page of `examples/upload` in a browser, and clients of other servers.
 //!
-//! Each test serves the page with the host that `testkit` finds, and drives a headless Chromium on it. Where there is no
+//! Each test serves a page with the host that `testkit` finds, and drives a headless Chromium on it. Where there is no
 //! host or no browser, tests are counted as ignored, and say why.
 
 mod access;
 mod browser;
+mod clients;
 mod config;
 mod demo;
 mod download;
@@ -16,8 +17,16 @@ mod upload;
 use std::process::ExitCode;
 use testkit::suite::{self, Need, Test};
 
-const ALL: &[&[Test]] =
-    &[access::TESTS, download::TESTS, outage::TESTS, unknown::TESTS, upload::TESTS, config::TESTS, demo::TESTS];
+const ALL: &[&[Test]] = &[
+    access::TESTS,
+    clients::TESTS,
+    download::TESTS,
+    outage::TESTS,
+    unknown::TESTS,
+    upload::TESTS,
+    config::TESTS,
+    demo::TESTS,
+];
 
 /// What tests of the page need.
 const IN_BROWSER: &[Need] = &[Need::Browser];
