@@ -141,7 +141,7 @@ fn parse_scope(server: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusa
 }
 
 fn parse_success(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
-    let mut statuses = Statuses::none();
+    let mut statuses = Statuses::UPGRADED;
     let accepted = Statuses::ACCEPTED;
     let named = entries("progress.success", accepted, value, |entry| {
         let digits = entry.number().map(|number| number.to_string());

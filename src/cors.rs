@@ -12,25 +12,42 @@ pub enum Origins {
     These(Vec<Vec<u8>>),
 }
 
-/// Sets the headers that let the page which sent a request read the answer, where `progress.cors` lets it. Answers the
-/// question that a browser asks beforehand; whether it was one.
-pub fn allow(plugin: Plugin<'_>, vr: VRequest<'_>) -> bool {
+/// Answers what a browser asks before it polls from a page of another origin, where `progress.cors` lets that; whether it was
+/// such a question.
+pub fn answer_preflight(plugin: Plugin<'_>, vr: VRequest<'_>) -> bool {
     let Some(origins) = config::origins(vr, plugin) else { return false };
+    let asked = vr.header("Access-Control-Request-Method");
+    let is_poll = asked.is_some_and(|method| matches!(method, b"GET" | b"HEAD"));
+    let is_allowed = vr.header("Origin").is_some_and(|origin| origins.have(origin));
+    if !is_poll || !is_allowed || vr.method() != Some(Method::OPTIONS) {
+        return false;
+    }
+    allow(plugin, vr);
+    vr.add_response_header("Vary", b"Access-Control-Request-Headers");
+    vr.set_response_header("Access-Control-Allow-Methods", b"GET, HEAD");
+    if let Some(names) = vr.header("Access-Control-Request-Headers").filter(|names| are_names(names)) {
+        vr.set_response_header("Access-Control-Allow-Headers", names);
+    }
+    vr.set_response_header("Access-Control-Max-Age", b"600");
+    vr.respond(204, b"");
+    true
+}
+
+/// Lets the page that sent a request read the answer, where `progress.cors` does.
+pub fn allow(plugin: Plugin<'_>, vr: VRequest<'_>) {
+    let Some(origins) = config::origins(vr, plugin) else { return };
     if let Origins::These(_) = origins {
         vr.add_response_header("Vary", b"Origin");
     }
-    let Some(origin) = vr.header("Origin").filter(|origin| origins.have(origin)) else { return false };
-    let allowed = if matches!(origins, Origins::Any) { b"*" } else { origin };
-    vr.set_response_header("Access-Control-Allow-Origin", allowed);
-    let is_asked_beforehand =
-        vr.method() == Some(Method::OPTIONS) && vr.header("Access-Control-Request-Method").is_some();
-    if is_asked_beforehand {
-        vr.set_response_header("Access-Control-Allow-Methods", b"GET, HEAD");
-        vr.set_response_header("Access-Control-Allow-Headers", b"X-Progress-ID, X-Requested-With");
-        vr.set_response_header("Access-Control-Max-Age", b"600");
-        vr.respond(204, b"");
+    if let Some(origin) = vr.header("Origin").filter(|origin| origins.have(origin)) {
+        let allowed = if matches!(origins, Origins::Any) { b"*" } else { origin };
+        vr.set_response_header("Access-Control-Allow-Origin", allowed);
     }
-    is_asked_beforehand
+}
+
+/// Whether these can be names of headers, and nothing else.
+fn are_names(names: &[u8]) -> bool {
+    names.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte))
 }
 
 impl Origins {

@@ -16,7 +16,7 @@ pub struct FoundId<'a> {
 const HEADER: &str = "X-Progress-ID";
 
 /// The id of a request: what the first usable pattern of `progress.id` makes of it, or else what its query string has, or
-/// its header.
+/// its header. `None` where `progress.scope` gives nothing, too.
 pub fn find<'a>(plugin: Plugin<'a>, vr: VRequest<'a>) -> Option<FoundId<'a>> {
     let bytes = match config::id(vr, plugin) {
         None => {
@@ -24,11 +24,13 @@ pub fn find<'a>(plugin: Plugin<'a>, vr: VRequest<'a>) -> Option<FoundId<'a>> {
             Cow::Borrowed(request_id(vr.query()).or_else(in_header)?.bytes())
         }
         Some(patterns) => {
-            let made = patterns.iter().map(|pattern| vr.evaluate(pattern));
-            Cow::Owned(made.into_iter().find(|bytes| RequestId::new(bytes).is_some())?)
+            let mut made = patterns.iter().map(|pattern| vr.evaluate(pattern));
+            Cow::Owned(made.find(|bytes| RequestId::new(bytes).is_some())?)
         }
     };
-    Some(FoundId { bytes, scope: config::scope(vr, plugin).map(|pattern| vr.evaluate(pattern)) })
+    let scope = config::scope(vr, plugin).map(|pattern| vr.evaluate(pattern));
+    // Whoever is in none, where there are some, would share it with all others who are.
+    scope.as_ref().is_none_or(|scope| !scope.is_empty()).then_some(FoundId { bytes, scope })
 }
 
 impl FoundId<'_> {

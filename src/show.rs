@@ -22,7 +22,7 @@ pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
 /// Answers with what is known of the request whose id is asked for. Does nothing where there is no usable id, or where the
 /// request is already handled.
 fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
-    if vr.is_handled() || cors::allow(plugin, vr) {
+    if vr.is_handled() || cors::answer_preflight(plugin, vr) {
         return;
     }
     let debug = config::is_debug(vr, plugin);
@@ -50,6 +50,7 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
         now,
         unix_time: clock::unix_time,
     };
+    cors::allow(plugin, vr);
     vr.set_response_header("Content-Type", form.content_type(callback.is_some()).as_bytes());
     vr.set_response_header("X-Content-Type-Options", b"nosniff");
     if !vr.has_response_header("Cache-Control") {

@@ -38,8 +38,8 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         return;
     };
     // SAFETY: `closed` ends the entry, and with it every read, before `handle_vrclose` returns, or `tunnel_ended` does where
-    // `hear_tunnel` has said that it will be called; should it or this function
-    // panic, `Progress::panicked` switches the table off, which does the same.
+    // `hear_tunnel` has said that it will be called; should one of them or this function panic, `Progress::panicked` switches the
+    // table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(table) = plugin.module().table() else { return };
     match table.track(id, &Live(counters), clock::now()) {
@@ -64,7 +64,7 @@ pub fn responding(plugin: Plugin<'_>, vr: VRequest<'_>, beginning: Beginning) {
         Beginning::Sized(size) => Response::Sized(size),
         Beginning::Unsized => Response::Begun,
     };
-    table.begin_response(&tracked.ticket, response);
+    table.begin_response(&tracked.ticket, response, clock::now());
 }
 
 /// `handle_close` of a tracked request: notes how its connection lets go of it, which cannot be told afterwards.
@@ -88,8 +88,7 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         // lighttpd2 can take a response for sent a moment before its last bytes are.
         Some(Closing::Complete) if !vr.is_all_sent() => End::BrokenOff(Side::Client),
         Some(closing) => end(closing),
-        // The server stops, or lighttpd2's Lua runs the request inside of another one: that has no
-        // connection of its own.
+        // The server stops, or lighttpd2's Lua runs the request inside of another one: that has no connection of its own.
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };

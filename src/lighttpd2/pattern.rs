@@ -25,6 +25,10 @@ pub enum PatternError {
     NoPattern(Vec<u8>),
     /// It has a placeholder that needs a key, and has none. lighttpd2 would take it, and crash as it evaluates it.
     NoKey(String),
+    /// It has a range that is open or goes down. lighttpd2 would take it, and count for very long, or for ever.
+    NoRange(String),
+    /// It has `$`, which stands for nothing here.
+    Dollar,
 }
 
 impl Pattern {
@@ -35,9 +39,7 @@ impl Pattern {
     pub fn new(server: Server, value: Value<'_>) -> Result<Self, PatternError> {
         let text = value.string().ok_or(PatternError::NoString(value.type_name()))?;
         let no_pattern = || PatternError::NoPattern(text.to_vec());
-        if let Some(placeholder) = without_key(text) {
-            return Err(PatternError::NoKey(String::from_utf8_lossy(placeholder).into_owned()));
-        }
+        check(text)?;
         let spelled = CString::new(text).map_err(|_| no_pattern())?;
         // SAFETY: `server` is one, and the text ends with a NUL.
         let pattern = unsafe { sys::li_pattern_new(server.as_ptr(), spelled.as_ptr()) };
@@ -68,21 +70,44 @@ impl Pattern {
     }
 }
 
-/// The first placeholder of a pattern that is about one of several headers or variables, and does not say which.
-fn without_key(pattern: &[u8]) -> Option<&[u8]> {
+/// Refuses what lighttpd2 would take, and what is no good here.
+fn check(pattern: &[u8]) -> Result<(), PatternError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut rest = pattern;
-    loop {
-        let at = rest.iter().position(|byte| matches!(byte, b'\\' | b'%'))?;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'%' | b'$')) {
         rest = &rest[at..];
-        if !rest.starts_with(b"%{") {
-            rest = rest.get(if rest[0] == b'\\' { 2 } else { 1 }..)?;
-            continue;
-        }
-        let name = &rest[2..rest.iter().position(|byte| *byte == b'}')?];
-        if needs_key(name.strip_prefix(b"enc:").unwrap_or(name)) {
-            return Some(name);
-        }
-        rest = &rest[2 + name.len()..];
+        let end = |close: u8| rest.iter().position(|byte| *byte == close).unwrap_or(rest.len());
+        let length = match rest {
+            [b'\\', ..] => 2,
+            [b'$', ..] => return Err(PatternError::Dollar),
+            [b'%', b'{', ..] => {
+                let name = &rest[2..end(b'}')];
+                if needs_key(name.strip_prefix(b"enc:").unwrap_or(name)) {
+                    return Err(PatternError::NoKey(text(name)));
+                }
+                2 + name.len()
+            }
+            [b'%', b'[', ..] => {
+                let range = &rest[2..end(b']')];
+                if !is_range(range) {
+                    return Err(PatternError::NoRange(text(range)));
+                }
+                2 + range.len()
+            }
+            _ => 1,
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Whether these are one number, or two of which the second is no less.
+fn is_range(text: &[u8]) -> bool {
+    let number = |text: &str| text.parse::<u16>().ok();
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    match text.split_once('-') {
+        None => number(text).is_some(),
+        Some((first, last)) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
     }
 }
 
@@ -112,6 +137,12 @@ impl fmt::Display for PatternError {
                 "expected a pattern as lighttpd2 has them, like \"%{{req.host}}\", got \"{}\"",
                 text.escape_ascii()
             ),
+            Self::NoRange(range) => {
+                write!(f, "expected a range of numbers like %[1-3], got %[{}]", range.escape_default())
+            }
+            Self::Dollar => {
+                f.write_str("expected %1 for what a regular expression has captured, got $; \\$ is a dollar")
+            }
             Self::NoKey(placeholder) => {
                 let name = placeholder.escape_default();
                 write!(f, "expected a key in brackets for %{{{name}}}, like \"%{{req.header[X-Upload]}}\"")
@@ -127,30 +158,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_lacks_a_key() {
-        for (pattern, lacking) in [
-            ("", None),
-            ("%1 %[0-9] plain", None),
-            ("%{req.host}%{req.header[X-A]}", None),
-            ("%{req.h}%{req.ho}", None),
-            ("%{req.env[REMOTE_USER]}", None),
-            ("\\%{req.header}", None),
-            ("\\\\%{req.header}", Some("req.header")),
-            ("%%{req.header}", Some("req.header")),
-            ("a%{enc:request.header}", Some("enc:request.header")),
-            ("%{req.host}%{req.he}", Some("req.he")),
-            ("%{req.env}", Some("req.env")),
-            ("%{req.e}", Some("req.e")),
-            ("%{request.environment}", Some("request.environment")),
-            ("%{resp.h}", Some("resp.h")),
-            ("%{response.status}", None),
-            ("%{req.header", None),
-            ("%{", None),
-            ("%", None),
-            ("\\", None),
+    fn refuses_what_lighttpd2_should_not_have_taken() {
+        let no_key = |name: &str| Err(PatternError::NoKey(name.to_string()));
+        let no_range = |range: &str| Err(PatternError::NoRange(range.to_string()));
+        for (pattern, checked) in [
+            ("", Ok(())),
+            ("%1 %[0-9] %[7] %[3-3] plain", Ok(())),
+            ("%{req.host}%{req.header[X-A]}", Ok(())),
+            ("%{req.h}%{req.ho}", Ok(())),
+            ("%{req.env[REMOTE_USER]}", Ok(())),
+            ("\\%{req.header}\\$1", Ok(())),
+            ("%{response.status}", Ok(())),
+            ("%{req.host", Ok(())),
+            ("%", Ok(())),
+            ("\\", Ok(())),
+            ("\\\\%{req.header}", no_key("req.header")),
+            ("%%{req.header}", no_key("req.header")),
+            ("a%{enc:request.header}", no_key("enc:request.header")),
+            ("%{req.host}%{req.he}", no_key("req.he")),
+            ("%{req.env}", no_key("req.env")),
+            ("%{req.e}", no_key("req.e")),
+            ("%{request.environment}", no_key("request.environment")),
+            ("%{resp.h}", no_key("resp.h")),
+            ("%[-0]", no_range("-0")),
+            ("%[-]", no_range("-")),
+            ("%[1-]", no_range("1-")),
+            ("%[3-1]", no_range("3-1")),
+            ("%[]", no_range("")),
+            ("%[99999]", no_range("99999")),
+            ("%[a]", no_range("a")),
+            ("a$1", Err(PatternError::Dollar)),
+            ("$[0-3]", Err(PatternError::Dollar)),
         ] {
-            let found = without_key(pattern.as_bytes()).map(String::from_utf8_lossy);
-            assert_eq!(found.as_deref(), lacking, "{pattern}");
+            assert_eq!(check(pattern.as_bytes()), checked, "{pattern}");
         }
     }
 }

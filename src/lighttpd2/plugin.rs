@@ -117,7 +117,7 @@ impl<M: Module> Default for Data<M> {
         Self {
             module: M::default(),
             timers: Timers::default(),
-            ears: Ears::default(),
+            ears: Ears::new::<M>(),
             options: options.chain([option(ptr::null(), sys::LI_VALUE_NONE, None)]).collect(),
             pointer_options: pointer_options
                 .chain([pointer_option(ptr::null(), sys::LI_VALUE_NONE, None, None)])
@@ -147,18 +147,18 @@ pub(super) struct Pending<M> {
     pub data: Option<Box<Data<M>>>,
 }
 
-/// Fills in `plugin` and makes the pending data its own; leaves both as they are where the plugin does not look as this
+/// Fills in the plugin at `address` and makes the pending data its own; leaves both as they are where the plugin does not look as this
 /// crate's declarations say.
 ///
 /// # Safety
-/// `plugin` is NULL, or one that lighttpd2 is registering with `server`.
+/// `address` is NULL, or that of a plugin which lighttpd2 is registering with `server`.
 pub(super) unsafe fn fill_in<M: Module>(
     server: *mut sys::liServer,
-    plugin: *mut sys::liPlugin,
+    address: *mut sys::liPlugin,
     pending: &mut Pending<M>,
 ) {
     // SAFETY: the caller promises a plugin, which nobody else uses while it is being registered.
-    let Some(plugin) = (unsafe { plugin.as_mut() }) else { return };
+    let Some(plugin) = (unsafe { address.as_mut() }) else { return };
     if plugin.name != pending.name || !plugin.data.is_null() {
         return;
     }
@@ -174,7 +174,7 @@ pub(super) unsafe fn fill_in<M: Module>(
     plugin.handle_close = Some(call::handle_close::<M>);
     plugin.handle_vrclose = Some(call::handle_vrclose::<M>);
     plugin.data = Box::into_raw(data).cast();
-    response::register::<M>(server, plugin);
+    response::register::<M>(server, address);
 }
 
 /// Frees the data of a plugin.

@@ -13,6 +13,9 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 type Callback = unsafe extern "C" fn(*mut sys::liStream, sys::liStreamEvent);
 
+/// The callback of all connections of the program: lighttpd2 has one for them.
+static ORIGINAL: OnceLock<Callback> = OnceLock::new();
+
 /// The plugins of this library, by their servers: a stream does not tell whose it is.
 static PLUGINS: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
 
@@ -25,12 +28,17 @@ struct Registered {
 }
 
 /// What a plugin knows of the streams that it listens to.
-#[derive(Default)]
 pub(super) struct Ears {
-    /// The callback of all connections.
-    original: OnceLock<Callback>,
+    /// What it puts in the place of a connection's own callback: kept, since a function need not have one address only.
+    response: Callback,
     /// Connections that were upgraded, and what the module wants to know again when they end.
     tunnels: Mutex<HashMap<usize, usize>>,
+}
+
+impl Ears {
+    pub fn new<M: Module>() -> Self {
+        Self { response: response_event::<M>, tunnels: Mutex::default() }
+    }
 }
 
 /// How a response begins.
@@ -82,8 +90,8 @@ pub(super) unsafe fn listen<M: Module>(vr: *mut sys::liVRequest, plugin: Plugin<
             return;
         }
         let Some(current) = (*con).out.cb else { return };
-        if is(&(*con).out, Some(*plugin.data().ears.original.get_or_init(|| current))) {
-            (*con).out.cb = Some(response_event::<M>);
+        if is(&(*con).out, Some(*ORIGINAL.get_or_init(|| current))) {
+            (*con).out.cb = Some(plugin.data().ears.response);
         }
     }
 }
@@ -96,8 +104,8 @@ pub(super) unsafe fn stop_listening<M: Module>(vr: *mut sys::liVRequest, plugin:
     // SAFETY: as in `listen`.
     unsafe {
         let con = sys::li_connection_from_vrequest(vr);
-        if !con.is_null() && is(&(*con).out, Some(response_event::<M>)) {
-            (*con).out.cb = plugin.data().ears.original.get().copied();
+        if !con.is_null() && is(&(*con).out, Some(plugin.data().ears.response)) {
+            (*con).out.cb = ORIGINAL.get().copied();
         }
     }
 }
@@ -112,8 +120,7 @@ pub(super) unsafe fn listen_to_tunnel<M: Module>(vr: *mut sys::liVRequest, plugi
     unsafe {
         let con = sys::li_connection_from_vrequest(vr);
         let ears = &plugin.data().ears;
-        if con.is_null() || (*con).state != sys::LI_CON_STATE_UPGRADED || !is(&(*con).out, ears.original.get().copied())
-        {
+        if con.is_null() || (*con).state != sys::LI_CON_STATE_UPGRADED || !is(&(*con).out, ORIGINAL.get().copied()) {
             return false;
         }
         ears.tunnels.lock().unwrap_or_else(PoisonError::into_inner).insert(con.addr(), word);
@@ -142,11 +149,10 @@ unsafe extern "C" fn response_event<M: Module>(stream: *mut sys::liStream, event
     // memory of a connection stays until its loop has done something else, whatever the event brings about.
     unsafe {
         let con = connection(stream);
-        let Some(plugin) = plugin_of::<M>(con) else { return };
-        let Some(original) = plugin.data().ears.original.get() else { return };
-        if event != sys::LI_STREAM_CONNECTED_SOURCE {
+        let Some(original) = ORIGINAL.get() else { return };
+        let Some(plugin) = plugin_of::<M>(con).filter(|_| event == sys::LI_STREAM_CONNECTED_SOURCE) else {
             return original(stream, event);
-        }
+        };
         (*stream).cb = Some(*original);
         let body_before = given_by_source(stream);
         let vr = VRequest::new((*con).mainvr);
@@ -195,12 +201,10 @@ unsafe extern "C" fn tunnel_event<M: Module>(stream: *mut sys::liStream, event: 
     // SAFETY: as in `response_event`: `listen_to_tunnel` has put it there.
     unsafe {
         let con = connection(stream);
-        let Some(plugin) = plugin_of::<M>(con) else { return };
-        let ears = &plugin.data().ears;
-        let Some(original) = ears.original.get() else { return };
-        if let Some(closing) = tunnel_closing(con, event) {
+        let Some(original) = ORIGINAL.get() else { return };
+        if let Some((plugin, closing)) = plugin_of::<M>(con).zip(tunnel_closing(con, event)) {
             (*stream).cb = Some(*original);
-            let word = ears.tunnels.lock().unwrap_or_else(PoisonError::into_inner).remove(&con.addr());
+            let word = plugin.data().ears.tunnels.lock().unwrap_or_else(PoisonError::into_inner).remove(&con.addr());
             let vr = VRequest::new((*con).mainvr);
             if let Some(word) = word {
                 guard(|| M::handle_tunnel_end(plugin, word, closing), |panic| report_in(vr, plugin, M::NAME, panic));
@@ -228,7 +232,7 @@ unsafe fn tunnel_closing(con: *mut sys::liConnection, event: sys::liStreamEvent)
             Some(Closing::Server)
         }
         sys::LI_STREAM_DISCONNECTED_DEST => Some(Closing::Complete),
-        sys::LI_STREAM_DESTROY => Some(Closing::Server),
+        // Before its queue is gone, `LI_STREAM_DISCONNECTED_DEST` has come in any case: a connection lets go of its socket first.
         _ => None,
     }
 }

@@ -13,8 +13,9 @@ const USUAL_LENGTH: usize = 256;
 pub struct Format {
     /// What the configuration calls it.
     pub name: &'static str,
-    /// The media type of its answers, and of those that call a function.
+    /// The media type of its answers that call no function.
     content_type: &'static str,
+    /// The media type of those that do.
     called_content_type: &'static str,
     /// Headers that say how long its answers may be kept.
     pub caching: &'static [(&'static str, &'static str)],
@@ -290,11 +291,19 @@ mod tests {
     }
 
     fn ended(numbers: Numbers, status: i32, end: End) -> Snapshot {
-        Snapshot::ended(numbers, Outcome { status, end, began: Timestamp(0), ended: Timestamp(500_040) })
+        let outcome = Outcome { status, end, began: Timestamp(0), ended: Timestamp(500_040) };
+        Snapshot::ended(numbers, end == End::Whole, outcome)
     }
 
     fn about(snapshot: Option<&Snapshot>) -> About<'_> {
-        About { snapshot, id: b"a\"b", callback: None, success: None, now: NOW, unix_time: || UNIX_TIME }
+        About {
+            snapshot,
+            id: b"a\"b",
+            callback: None,
+            success: None,
+            now: NOW,
+            unix_time: |moment| UNIX_TIME - 1_000 + moment.0 / 1000,
+        }
     }
 
     fn written(name: &str, about: &About<'_>) -> String {
@@ -353,7 +362,7 @@ mod tests {
         );
         let done = format!(
             r#"{{ "state": "done", "size": 200000, "speed": 400, "started_at": {STARTED}, "completed_at": {}, "uuid": "a\"b" }}"#,
-            UNIX_TIME - 499
+            UNIX_TIME - 500
         );
         let cases = [
             (
@@ -462,15 +471,15 @@ mod tests {
             ),
             (
                 Some(ended(upload, 0, BROKEN_OFF)),
-                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"elapsed":500.040,"rate":2,"reason":"client"}"#,
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"elapsed":500.040,"rate":2,"reason":"client"}"#,
             ),
             (
                 Some(ended(upload, 200, End::BrokenOff(Side::Timeout))),
-                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"status":200,"elapsed":500.040,"rate":2,"reason":"timeout"}"#,
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"status":200,"elapsed":500.040,"rate":2,"reason":"timeout"}"#,
             ),
             (
                 Some(ended(upload, 502, End::BrokenOff(Side::Server))),
-                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"response_size":25,"status":502,"elapsed":500.040,"rate":2,"reason":"server"}"#,
+                r#"{"state":"error","received":1000,"request_size":5000,"sent":25,"status":502,"elapsed":500.040,"rate":2,"reason":"server"}"#,
             ),
             (
                 Some(ended(upload, 413, End::Whole)),

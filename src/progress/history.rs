@@ -36,14 +36,14 @@ pub struct History {
     first: usize,
 }
 
-/// Bits beside the time of the end: superseded, size of the request known, how it ended.
-const FLAGS: u32 = 1 + 1 + End::BITS;
+/// Bits beside the time of the end: superseded, size of the request known, size of the response known, how it ended.
+const FLAGS: u32 = 3 + End::BITS;
 
-/// The words for a request with this outcome.
-pub fn words(fingerprint: Fingerprint, numbers: Numbers, outcome: &Outcome) -> Words {
+/// The words for a request with this outcome; `is_sized`: whether the size of its response is known.
+pub fn words(fingerprint: Fingerprint, numbers: Numbers, is_sized: bool, outcome: &Outcome) -> Words {
     let Fingerprint([first, second]) = fingerprint;
     let request_size = numbers.request_size();
-    let flags = outcome.end.into_bits() << 2 | u64::from(request_size.is_some()) << 1;
+    let flags = outcome.end.into_bits() << 3 | u64::from(is_sized) << 2 | u64::from(request_size.is_some()) << 1;
     let duration = u32::try_from(outcome.ended.since(outcome.began)).unwrap_or(u32::MAX);
     [
         first,
@@ -84,8 +84,8 @@ impl<'h> Record<'h> {
         let request_size = (flags & 2 != 0).then_some(request_size);
         let ended = self.ended();
         let began = Timestamp(ended.0.saturating_sub(rest >> 32));
-        let outcome = Outcome { status: rest as u32 as i32, end: End::from_bits(flags >> 2), began, ended };
-        Snapshot::ended(Numbers::new(received, sent, request_size, response_size), outcome)
+        let outcome = Outcome { status: rest as u32 as i32, end: End::from_bits(flags >> 3), began, ended };
+        Snapshot::ended(Numbers::new(received, sent, request_size, response_size), flags & 4 != 0, outcome)
     }
 }
 
@@ -172,13 +172,13 @@ mod tests {
 
     fn words_of(number: u64) -> Words {
         let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(0), ended: Timestamp(number) };
-        words(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), &outcome)
+        words(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), true, &outcome)
     }
 
     #[test]
     fn a_record_tells_what_it_was_told() {
         let sizes = [0, 1, u64::MAX];
-        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 58, (1 << 58) + 7)] {
+        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 57, (1 << 57) + 7)] {
             for status in [i32::MIN, -1, 0, 200, i32::MAX] {
                 for end in [End::Whole, End::BrokenOff(Side::Client), End::BrokenOff(Side::Timeout)] {
                     for size in sizes {
@@ -186,9 +186,10 @@ mod tests {
                             let numbers = Numbers::new(size, size, request_size, size);
                             let [began, ended] = [began, ended].map(Timestamp);
                             let outcome = Outcome { status, end, began, ended };
-                            let words = words(Fingerprint([1, 2]), numbers, &outcome);
+                            let is_sized = size > 0;
+                            let words = words(Fingerprint([1, 2]), numbers, is_sized, &outcome);
                             let record = Record(&words);
-                            assert_eq!(record.snapshot(), Snapshot::ended(numbers, outcome));
+                            assert_eq!(record.snapshot(), Snapshot::ended(numbers, is_sized, outcome));
                             assert_eq!((record.fingerprint(), record.is_superseded()), (Fingerprint([1, 2]), false));
                         }
                     }

@@ -15,8 +15,8 @@ pub struct About<'a> {
     pub success: Option<&'a Statuses>,
     /// The time.
     pub now: Timestamp,
-    /// The time, in seconds since 1970.
-    pub unix_time: fn() -> u64,
+    /// A moment in seconds since 1970.
+    pub unix_time: fn(Timestamp) -> u64,
 }
 
 /// What is written for each state.
@@ -84,9 +84,9 @@ enum Value<'a> {
 pub enum Escape {
     /// For plain text.
     None,
-    /// For a string of JSON, or of a script.
+    /// For what stands between quotes in JSON, or in a script.
     Json,
-    /// For text or an attribute of XML or HTML.
+    /// For text, or what stands between quotes, in XML or HTML.
     Xml,
 }
 
@@ -160,9 +160,9 @@ impl Field {
                 return Some(Value::Word(reason(outcome.end)));
             }
             Self::Speed => Some(speed(snapshot, about.now)),
-            Self::Began => Some(at(about, snapshot.began)),
+            Self::Began => Some((about.unix_time)(snapshot.began)),
             Self::Expected => Some(expected(snapshot, about)),
-            Self::Ended => outcome.map(|outcome| at(about, outcome.ended)),
+            Self::Ended => outcome.map(|outcome| (about.unix_time)(outcome.ended)),
         };
         number.map(Value::Number)
     }
@@ -205,11 +205,8 @@ fn speed(snapshot: &Snapshot, now: Timestamp) -> u64 {
 fn expected(snapshot: &Snapshot, about: &About<'_>) -> u64 {
     let size = snapshot.numbers.request_size().unwrap_or(0);
     let duration = size.checked_div(speed(snapshot, about.now)).unwrap_or(0);
-    at(about, snapshot.began).saturating_add(duration).max((about.unix_time)().saturating_add(1))
-}
-
-fn at(about: &About<'_>, moment: Timestamp) -> u64 {
-    (about.unix_time)().saturating_sub(about.now.since(moment) / 1000)
+    let [began, now] = [snapshot.began, about.now].map(about.unix_time);
+    began.saturating_add(duration).max(now.saturating_add(1))
 }
 
 impl Value<'_> {
@@ -231,15 +228,15 @@ impl Value<'_> {
 }
 
 impl Escape {
-    /// That of a media type.
-    pub fn for_type(content_type: &str) -> Self {
+    /// That of a media type; `None` where it is not known what makes something harmless there.
+    pub fn for_type(content_type: &str) -> Option<Self> {
         let has = |part: &str| content_type.to_ascii_lowercase().contains(part);
-        if ["json", "javascript", "ecmascript"].into_iter().any(has) {
-            Self::Json
-        } else if ["xml", "html", "svg"].into_iter().any(has) {
-            Self::Xml
+        if ["json", "script"].into_iter().any(has) {
+            Some(Self::Json)
+        } else if ["xml", "html", "svg", "xsl"].into_iter().any(has) {
+            Some(Self::Xml)
         } else {
-            Self::None
+            has("text/plain").then_some(Self::None)
         }
     }
 
@@ -249,7 +246,7 @@ impl Escape {
             let is_control = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
             match (self, character) {
                 (Self::Json, '"' | '\\') => to.extend([b'\\', character as u8]),
-                (Self::Json, '<' | '>' | '&' | '\'') => push_unicode(character, to),
+                (Self::Json, '<' | '>' | '&' | '\'' | '`' | '$') => push_unicode(character, to),
                 (Self::Json, _) if is_control => push_unicode(character, to),
                 (Self::Xml, '<') => to.extend_from_slice(b"&lt;"),
                 (Self::Xml, '>') => to.extend_from_slice(b"&gt;"),

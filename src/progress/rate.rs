@@ -5,7 +5,7 @@ use super::Timestamp;
 /// What is looked back on is at least so old, in milliseconds, once the request is.
 const WINDOW: u64 = 2_000;
 
-/// How much of a request had moved at two moments that it was looked at.
+/// How much of a body had moved at two moments that it was looked at: of the request's, and then of the response's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rate {
     /// The older one, then the newer one: bytes, and milliseconds since it began.
@@ -14,6 +14,12 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Something else moves from now on, of which so much has moved by then.
+    pub fn restart(&mut self, moved: u64, began: Timestamp, now: Timestamp) {
+        let at = u32::try_from(now.since(began)).unwrap_or(u32::MAX);
+        *self = Self { moved: [moved; 2], at: [at; 2] };
+    }
+
     /// Bytes per second since two to four seconds ago, or since it was last looked at where that is longer ago, or since it
     /// began where it never was. `None` where no time has passed since then.
     pub fn look(&mut self, moved: u64, began: Timestamp, now: Timestamp) -> Option<u64> {
@@ -60,6 +66,15 @@ mod tests {
         assert_eq!(looked_at([500], |time| time), Some(1_000));
         assert_eq!(looked_at([0], |_| 5), None);
         assert_eq!(looked_at([0, 1_000, 31_000], |time| if time > 1_000 { 62_000 } else { 0 }), Some(2_000));
+    }
+
+    #[test]
+    fn is_that_of_what_moves_now() {
+        let (mut rate, began) = (Rate::default(), Timestamp(7_000));
+        assert_eq!(rate.look(8_000_000, began, began.after(1_600)), Some(5_000_000));
+        rate.restart(25, began, began.after(1_600));
+        assert_eq!(rate.look(25, began, began.after(1_600)), None);
+        assert_eq!(rate.look(25_025, began, began.after(2_100)), Some(50_000));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::index::{Index, PLACES};
 use super::limits::Limits;
 use super::rate::Rate;
 use super::slab::Slab;
-use super::{Counters, End, NotTracked, Numbers, Outcome, Response, Snapshot, TimeToLive, Timestamp};
+use super::{Counters, End, NotTracked, Numbers, Outcome, Response, Side, Snapshot, TimeToLive, Timestamp};
 
 /// A place in the index with this bit is an index of the slab; one without it is a position in the history.
 const RUNNING: u32 = 1 << history::POSITION_BITS;
@@ -105,15 +105,24 @@ impl<C: Counters> Shard<C> {
         if is_superseded {
             return self.allowance.regain(budget);
         }
+        let given = running.counters.read();
+        let end = match running.response {
+            // It was closed in order, and is too short: some backends are believed that.
+            Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
+            _ => end,
+        };
         let outcome = Outcome { status, end, began, ended: now };
-        let numbers = if end == End::Whole { running.counters.read().all_sent() } else { running.numbers() };
+        let (numbers, is_sized) = match end {
+            End::Whole => (given.all_sent(), true),
+            End::BrokenOff(_) => (running.numbers(), matches!(running.response, Response::Sized(_))),
+        };
         let hash = fingerprint.hash();
         if self.history.len() == history::LONGEST && self.evict_oldest() {
             self.allowance.regain(budget);
         }
         // Without memory it is forgotten.
         let position = (time_to_live.milliseconds() > 0)
-            .then(|| self.history.push(&history::words(fingerprint, numbers, &outcome)).ok())
+            .then(|| self.history.push(&history::words(fingerprint, numbers, is_sized, &outcome)).ok())
             .flatten();
         match position {
             Some(position) => self.index.replace(hash, RUNNING | index, position),
@@ -125,9 +134,10 @@ impl<C: Counters> Shard<C> {
     }
 
     /// The response to the running entry at `index` has begun.
-    pub fn begin_response(&mut self, index: u32, response: Response) {
+    pub fn begin_response(&mut self, index: u32, response: Response, now: Timestamp) {
         if let Some(running) = self.running.get_mut(index) {
             running.response = response;
+            running.rate.restart(running.counters.read().sent(), running.began, now);
         }
     }
 
@@ -260,7 +270,8 @@ impl<C: Counters> Running<C> {
 
     fn look(&mut self, now: Timestamp) -> Snapshot {
         let (numbers, began) = (self.numbers(), self.began);
-        let rate = self.rate.look(numbers.moved(), began, now);
+        let moved = if self.response == Response::Awaited { numbers.received() } else { numbers.sent() };
+        let rate = self.rate.look(moved, began, now);
         Snapshot { numbers, began, response: self.response, rate, outcome: None }
     }
 }

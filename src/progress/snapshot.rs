@@ -12,7 +12,8 @@ pub struct Snapshot {
     pub began: Timestamp,
     /// How far its response is.
     pub response: Response,
-    /// Bytes per second, either way: over the last seconds while it runs, else in all. `None` where no time has passed.
+    /// Bytes per second: of its body, or of its response once that has begun, over the last seconds; where it has ended, of both
+    /// since it began. `None` where no time has passed.
     pub rate: Option<u64>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<Outcome>,
@@ -54,12 +55,12 @@ pub enum Phase {
 }
 
 impl Snapshot {
-    /// That of a request that has ended.
-    pub fn ended(numbers: Numbers, outcome: Outcome) -> Self {
+    /// That of a request that has ended; `is_sized`: whether it is known how long its response is, or would have been.
+    pub fn ended(numbers: Numbers, is_sized: bool, outcome: Outcome) -> Self {
         Self {
             numbers,
             began: outcome.began,
-            response: Response::Sized(numbers.response_size()),
+            response: if is_sized { Response::Sized(numbers.response_size()) } else { Response::Begun },
             rate: average(numbers.moved(), outcome.ended.since(outcome.began)),
             outcome: Some(outcome),
         }
@@ -141,7 +142,7 @@ mod tests {
     fn time_stands_still_where_it_has_ended() {
         let numbers = Numbers::new(3_000, 500, None, 500);
         let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(1_000), ended: Timestamp(3_500) };
-        let snapshot = Snapshot::ended(numbers, outcome);
+        let snapshot = Snapshot::ended(numbers, true, outcome);
         let now = Timestamp(9_000);
         assert_eq!((snapshot.elapsed(now), snapshot.rate), (2_500, Some(1_400)));
         assert_eq!((snapshot.phase(), snapshot.remaining()), (None, None));

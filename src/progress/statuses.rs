@@ -17,8 +17,11 @@ impl Statuses {
     /// What is accepted, for messages.
     pub const ACCEPTED: &'static str = "statuses from 100 to 599 and classes from 1xx to 5xx";
 
-    /// 2xx, and 101 for a connection of another protocol that came to its end.
-    pub const GOOD: Self = Self::none().with(101, 101).with(200, 299);
+    /// 101: that of a connection of another protocol, which has nothing else to tell that it ended well.
+    pub const UPGRADED: Self = Self::none().with(101, 101);
+
+    /// The same, and 2xx.
+    pub const GOOD: Self = Self::UPGRADED.with(200, 299);
 
     /// The same, and 3xx: what nginx and Apache call done.
     pub const GOOD_OR_REDIRECT: Self = Self::GOOD.with(300, 399);

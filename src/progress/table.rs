@@ -141,9 +141,9 @@ impl<C: Counters> Table<C> {
     }
 
     /// Says that the response to a request has begun.
-    pub fn begin_response(&self, ticket: &Ticket, response: Response) {
+    pub fn begin_response(&self, ticket: &Ticket, response: Response, now: Timestamp) {
         let Padded(guarded) = &self.shards[self.number_of(ticket)];
-        guarded.shard.lock().begin_response(ticket.index, response);
+        guarded.shard.lock().begin_response(ticket.index, response, now);
     }
 
     /// Ends a request. Its last numbers stay known for the time to live.
@@ -178,7 +178,8 @@ impl<C: Counters> Table<C> {
         false
     }
 
-    /// How many requests could not be tracked, since there were too many, since the last time that this told it; not more often than once a minute.
+    /// How many requests could not be tracked, since there were too many, since the last time that this told it; not more often
+    /// than once a minute.
     pub fn untracked_to_report(&self, now: Timestamp) -> Option<u64> {
         self.untracked.to_report(now)
     }

@@ -43,6 +43,8 @@ pub enum TemplateError {
         /// What stands between its braces.
         name: String,
     },
+    /// A member has an id where nothing makes what a client sends harmless.
+    UnsafeId(&'static str),
     /// A brace stands alone.
     LoneBrace {
         /// The member that has it.
@@ -71,8 +73,12 @@ impl Template {
             }
         }
         let member = |number: usize| found[number].ok_or(TemplateError::Missing(MEMBERS[number]));
-        let text = |number| parts(MEMBERS[number], member(number)?);
         let content_type = member(0)?;
+        let escape = Escape::for_type(content_type);
+        let text = |number: usize| {
+            let parts = parts(MEMBERS[number], member(number)?)?;
+            if is_id_safe(&parts, escape) { Ok(parts) } else { Err(TemplateError::UnsafeId(MEMBERS[number])) }
+        };
         let is_type = content_type.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
             && content_type.chars().all(|character| character == ' ' || character.is_ascii_graphic());
         if !is_type {
@@ -80,7 +86,7 @@ impl Template {
         }
         Ok(Self {
             content_type: content_type.to_string(),
-            escape: Escape::for_type(content_type),
+            escape: escape.unwrap_or(Escape::None),
             texts: Texts { unknown: text(1)?, running: text(2)?, done: text(3)?, error: text(4)? },
         })
     }
@@ -104,6 +110,25 @@ impl Template {
         }
         body
     }
+}
+
+/// Whether ids are harmless where they stand: in text alone, or between quotes of the same kind.
+fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
+    let text = |place: Option<usize>| match place.and_then(|place| parts.get(place)) {
+        Some(Part::Text(text)) => text.as_str(),
+        Some(Part::Value(..)) | None => "",
+    };
+    parts.iter().enumerate().filter(|(_, part)| matches!(part, Part::Value(Field::Id, _))).all(|(place, _)| {
+        let before = text(place.checked_sub(1)).chars().next_back();
+        let after = text(Some(place + 1)).chars().next();
+        let is_quoted = before == after && matches!(before, Some('"' | '\''));
+        match escape {
+            None => false,
+            Some(Escape::None) => true,
+            Some(Escape::Json) => is_quoted,
+            Some(Escape::Xml) => is_quoted || !text(place.checked_sub(1)).trim_end().ends_with('='),
+        }
+    })
 }
 
 /// Text with placeholders in braces; two braces stand for one.
@@ -155,6 +180,10 @@ impl fmt::Display for TemplateError {
                 let name = name.escape_default();
                 write!(f, "unknown placeholder {{{name}}} in \"{member}\" of a template, expected one of {names}")
             }
+            Self::UnsafeId(member) => write!(
+                f,
+                "{{id}} in \"{member}\" of a template, expected it between quotes, and as JSON, a script, XML, HTML or plain text"
+            ),
             Self::LoneBrace { member, at } => {
                 write!(
                     f,
@@ -187,7 +216,7 @@ mod tests {
             outcome: None,
         };
         let (now, snapshot) = (Timestamp(1_250), Some(&snapshot));
-        let about = About { snapshot, id, callback: Some(b"cb"), success: None, now, unix_time: || 0 };
+        let about = About { snapshot, id, callback: Some(b"cb"), success: None, now, unix_time: |_| 0 };
         let template = template(content_type, running).expect("a template");
         assert_eq!(template.write(&About { snapshot: None, ..about }), b"?");
         String::from_utf8(template.write(&about)).expect("answers are UTF-8")
@@ -214,17 +243,43 @@ mod tests {
     fn what_a_client_has_chosen_cannot_become_markup() {
         let id = "</a>&\"'\\\u{1}\u{2028}ä\u{ffff}".as_bytes();
         let xml = "&lt;/a&gt;&amp;&quot;&#39;\\\u{fffd}\u{fffd}ä\u{fffd}";
-        for content_type in ["text/xml", "application/xml; charset=utf-8", "text/html", "image/svg+xml", "TEXT/HTML"] {
+        for content_type in ["text/xml", "application/xml; charset=utf-8", "text/xsl", "image/svg+xml", "TEXT/HTML"] {
             assert_eq!(written(content_type, "{id}", id), xml, "{content_type}");
         }
         let json = "\\u003c/a\\u003e\\u0026\\\"\\u0027\\\\\\u0001\\u2028ä\u{ffff}";
-        for content_type in ["application/json", "text/javascript", "application/ld+json"] {
-            assert_eq!(written(content_type, "{id}", id), json, "{content_type}");
+        for content_type in ["application/json", "text/javascript", "application/ld+json", "text/livescript"] {
+            assert_eq!(written(content_type, "\"{id}\"", id), format!("\"{json}\""), "{content_type}");
         }
+        assert_eq!(written("text/javascript", "'{id}'", b"${a}`"), "'\\u0024{a}\\u0060'");
         let parsed: String = serde_json::from_str(&format!("\"{json}\"")).expect("it is a string");
         assert_eq!(parsed.as_bytes(), id);
         assert_eq!(written("text/plain", "{id}", id).as_bytes(), id);
-        assert_eq!(written("application/json", "{id}", b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(written("application/json", "\"{id}\"", b"a\xffb"), "\"a\u{fffd}b\"");
+    }
+
+    #[test]
+    fn an_id_stands_only_where_it_is_harmless() {
+        for (content_type, running, is_safe) in [
+            ("text/plain", "{id}", true),
+            ("text/xml", "<a>{id}</a>", true),
+            ("text/html", "<a title='{id}'>", true),
+            ("text/html", "<a title={id}>", false),
+            ("text/html", "<a title= {id}>", false),
+            ("application/json", "\"{id}\"", true),
+            ("application/json", "[\"{id}\", '{id}']", true),
+            ("application/json", "{id}", false),
+            ("text/javascript", "f({id})", false),
+            ("text/javascript", "f(`{id}`)", false),
+            ("text/javascript", "f(\"{id}')", false),
+            ("text/javascript", "f(\"{id}{id}\")", false),
+            ("text/css", "\"{id}\"", false),
+            ("application/octet-stream", "{id}", false),
+            ("application/octet-stream", "{received}", true),
+        ] {
+            let refused = template(content_type, running).err();
+            assert_eq!(refused.is_none(), is_safe, "{content_type} {running}: {refused:?}");
+            assert!(refused.is_none_or(|error| error == TemplateError::UnsafeId("running")), "{running}");
+        }
     }
 
     #[test]
@@ -284,7 +339,7 @@ mod tests {
                 }
             }
             let lossy = String::from_utf8_lossy(&id);
-            let json = format!("\"{}\"", written("application/json", "{id}", &id));
+            let json = written("application/json", "\"{id}\"", &id);
             assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(&*lossy), "{json}");
             assert!(!json.contains(['<', '>', '&', '\u{2028}']), "{json}");
             let xml = written("text/xml", "{id}", &id);

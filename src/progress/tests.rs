@@ -70,8 +70,17 @@ impl Model {
         };
         let snapshot = match outcome {
             None => Snapshot { numbers, began, response: newest.response, rate: None, outcome },
-            Some(outcome) if outcome.end == End::Whole => Snapshot::ended(newest.counters.get().all_sent(), outcome),
-            Some(outcome) => Snapshot::ended(numbers, outcome),
+            Some(outcome) => {
+                let given = newest.counters.get();
+                let is_short = given.response_size() < numbers.response_size();
+                match outcome.end {
+                    End::Whole if !is_short => Snapshot::ended(given.all_sent(), true, outcome),
+                    End::Whole => {
+                        Snapshot::ended(numbers, true, Outcome { end: End::BrokenOff(Side::Server), ..outcome })
+                    }
+                    _ => Snapshot::ended(numbers, matches!(newest.response, Response::Sized(_)), outcome),
+                }
+            }
         };
         (!is_over).then_some(snapshot)
     }
@@ -116,7 +125,7 @@ fn does_what_a_naive_table_does() {
                     let running = model.requests.iter_mut().filter(|request| request.outcome.is_none());
                     let Some(request) = random.choice(running.collect::<Vec<_>>()) else { continue };
                     request.response = if random.bool() { Response::Begun } else { Response::Sized(random.u64(..)) };
-                    table.begin_response(request.ticket.as_ref().expect("it runs"), request.response);
+                    table.begin_response(request.ticket.as_ref().expect("it runs"), request.response, now);
                 }
                 4..6 => {
                     let running: Vec<_> =

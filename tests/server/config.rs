@@ -65,7 +65,22 @@ pub const TESTS: &[Test] = &[
             "progress.id: expected a key in brackets for %{req.header}, like \"%{req.header[X-Upload]}\"",
         );
     }),
-    Test::new("config::scope_that_is_no_pattern_is_refused", || no_pattern("progress.scope", json!("%{"), "%{")),
+    Test::new("config::id_with_an_open_range_is_refused", || {
+        setup("progress.id", json!("%[-0]"), "progress.id: expected a range of numbers like %[1-3], got %[-0]");
+    }),
+    Test::new("config::id_with_a_dollar_is_refused", || {
+        let expected = "progress.id: expected %1 for what a regular expression has captured, got $; \\$ is a dollar";
+        setup("progress.id", json!("$1"), expected);
+    }),
+    Test::new("config::template_with_an_id_outside_of_quotes_is_refused", || {
+        template(
+            &[("type", Some("text/javascript")), ("done", Some("f({id})"))],
+            "{id} in \"done\" of a template, expected it between quotes, and as JSON, a script, XML, HTML or plain text",
+        );
+    }),
+    Test::new("config::scope_that_is_no_pattern_is_refused", || {
+        no_pattern("progress.scope", json!("%{req.nope}"), "%{req.nope}")
+    }),
     Test::new("config::scope_of_nothing_is_refused", || {
         setup("progress.scope", json!(""), "progress.scope: expected a pattern, got \"\"")
     }),
@@ -286,7 +301,7 @@ fn accepted() {
         ("progress.cors", json!("*")),
         (
             "progress.show",
-            json!({ "type": "a/b", "unknown": "{{", "running": "{id}", "done": "", "error": "{reason|?}" }),
+            json!({ "type": "text/plain", "unknown": "{{", "running": "{id}", "done": "", "error": "{reason|?}" }),
         ),
     ];
     let sites = setups.map(|(name, value)| (format!("setup {name} {value}"), site().set(name, value)));

@@ -263,7 +263,7 @@ fn scopes(workers: usize) {
     let site = Site::new()
         .workers(workers)
         .rule(Rule::path("/progress").show())
-        .rule(Rule::path("/scoped").set("progress.scope", "%{req.header[X-User]}").show())
+        .rule(Rule::path("/scoped").set("progress.scope", "%{req.header[X-User]}").show().respond(404, "no id\n"))
         .rule(Rule::path("/upload").set("progress.scope", "%{req.header[X-User]}").track().proxy(backend.address()))
         .rule(Rule::all().track().respond(200, "x"));
     site.serve(|server| {
@@ -278,7 +278,8 @@ fn scopes(workers: usize) {
             State::Running => Ok(()),
             other => Err(format!("{other:?}")),
         });
-        assert_eq!([ask("bob"), ask(""), ask("ann")], [State::Unknown; 3]);
+        assert_eq!([ask("bob"), ask("ann")], [State::Unknown; 2]);
+        assert_eq!(server.get("/scoped?X-Progress-Id=a").text(), "no id\n", "who is in no scope has no id");
         assert_eq!(server.progress("a"), UNKNOWN, "nor is it known without a scope");
         // Somebody else uses the same id: it is another one.
         for user in ["bob", ""] {
