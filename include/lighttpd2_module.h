@@ -93,8 +93,26 @@ typedef struct liServer {
 typedef double ev_tstamp;
 typedef ev_tstamp li_tstamp; /* seconds since 1970 */
 
+typedef struct liJob liJob;
+typedef struct liJobRef liJobRef;
+typedef void (*liJobCB)(liJob *job);
+
+/* Something to be done by a worker as soon as it gets to it, however often that is asked for before. */
+struct liJob {
+	guint opaque_generation;
+	gpointer opaque_link[3];
+	liJobCB opaque_callback;
+	liJobRef *opaque_ref;
+};
+
+typedef struct liJobQueue {
+	gpointer opaque_members[38];
+} liJobQueue;
+
 typedef struct liEventLoop {
-	gpointer opaque_members[46];
+	gpointer opaque_loop;
+	liJobQueue jobqueue;
+	gpointer opaque_rest[7];
 } liEventLoop;
 
 typedef struct liWorker {
@@ -380,7 +398,9 @@ struct liPlugin {
 	liPluginServerStateWorker handle_prepare_worker;
 	liPluginServerStateWorker handle_worker_stop;
 	liPluginServerState handle_prepare;
-	char opaque_state_callbacks[40];
+	liPluginServerState opaque_start_listen;
+	liPluginServerState handle_stop_listen; /* on the main thread, when the server begins to stop */
+	char opaque_state_callbacks[24];
 	const liPluginOption *options;
 	const liPluginOptionPtr *optionptrs;
 	const liPluginAction *actions;
@@ -417,6 +437,31 @@ void li_pattern_regex_cb(GString *pattern_result, guint from, guint to, gpointer
 liConnection *li_connection_from_vrequest(liVRequest *vr); /* NULL for one that Lua runs inside of another */
 gboolean li_vrequest_is_handled(liVRequest *vr);
 gboolean li_vrequest_handle_direct(liVRequest *vr);
+
+/*
+ * A response over time: li_vrequest_handle_indirect returns FALSE where the request is handled already. Then come a stream that
+ * takes the request's body and one that gives the response's, of which lighttpd2 keeps references of its own, and, once status
+ * and headers are set, li_vrequest_indirect_headers_ready.
+ */
+gboolean li_vrequest_handle_indirect(liVRequest *vr, liPlugin *p);
+void li_vrequest_indirect_connect(liVRequest *vr, liStream *backend_drain, liStream *backend_source);
+void li_vrequest_indirect_headers_ready(liVRequest *vr);
+
+/* A new stream has one reference. Its callback gets LI_STREAM_DESTROY, with `out` gone, when the last one is released. */
+void li_stream_init(liStream *stream, liEventLoop *loop, liStreamCB cb);
+void li_stream_release(liStream *stream);
+liStream *li_stream_null_new(liEventLoop *loop);
+void li_stream_notify_later(liStream *stream);            /* there is more in `out`, or its end */
+void li_stream_disconnect_dest(liStream *stream);
+gboolean li_streams_empty(liStream *first, liStream *last); /* whether nothing waits in `first` and all that follow it, up to `last` or NULL */
+
+/* li_job_ref belongs to the queue's thread; li_job_async can be called by any thread while the queue is there. */
+void li_job_init(liJob *job, liJobCB callback);
+void li_job_clear(liJob *job);
+liJobRef *li_job_ref(liJobQueue *jq, liJob *job);
+void li_job_ref_release(liJobRef *jobref);
+void li_job_async(liJobRef *jobref);
+
 void li_chunkqueue_append_mem(liChunkQueue *cq, const void *mem, gssize len);
 
 /* A timer's callback has to end with li_waitqueue_update. li_waitqueue_stop detaches the timer from its loop. */
