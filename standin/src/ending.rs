@@ -22,9 +22,10 @@ pub(crate) enum Life {
 pub(crate) fn end(state: &State, how: Close) {
     let out = &state.out;
     match how {
+        _ if state.life.get() == Life::Over => {}
         Close::KeptAlive | Close::Ended => {
             state.ends_at_once.set(Some(how));
-            out.complete();
+            state.complete();
             if state.ends_at_once.take().is_some() {
                 finish(state, how);
             }
@@ -120,6 +121,7 @@ fn reset_request(state: &State) {
     // SAFETY: the module uses it in actions only; it is released before `handle_vrclose`.
     unsafe { (*vr).direct_out = ptr::null_mut() };
     drop(state.direct.take());
+    state.release_streams();
     if state.out.stage().state != sys::LI_VRS_CLEAN {
         // SAFETY: the request is this thread's.
         unsafe { state.server().handle_vrclose(vr) };

@@ -1,6 +1,7 @@
 //! The event loops of workers: their clocks, and the timers on them.
 
 use crate::exports::broken;
+use crate::jobs::Jobs;
 use crate::server::own_place;
 use lighttpd2::sys;
 use std::ptr;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// A loop notices a timer that long after it was due, in seconds.
 const MOMENT: f64 = 1e-6;
+
+/// How often in a row a worker does what waits for it.
+const ROUNDS: usize = 3;
 
 /// What tells a worker's loop from other memory.
 const MARK: usize = 0x6c6f_6f70_6c6f_6f70;
@@ -23,6 +27,7 @@ pub struct EventLoop {
     /// When that was, as lighttpd2 tells time.
     epoch: f64,
     state: Mutex<State>,
+    pub(crate) jobs: Jobs,
 }
 
 struct State {
@@ -55,7 +60,7 @@ impl EventLoop {
         let epoch = SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64());
         let owner = thread::current().id();
         let state = State { owner, is_prepared: false, is_stopped: false, now: epoch, timers: Vec::new() };
-        Self { began: Instant::now(), epoch, state: Mutex::new(state) }
+        Self { began: Instant::now(), epoch, state: Mutex::new(state), jobs: Jobs::default() }
     }
 
     /// Makes it the loop of `worker`.
@@ -119,6 +124,11 @@ impl EventLoop {
         let now = self.now().max(end);
         self.state().now = now;
         count
+    }
+
+    /// Does what waits for its worker. As in lighttpd2, what comes up again and again waits for the next time.
+    pub(crate) fn run_jobs(&self) -> usize {
+        (0..ROUNDS).map(|_| self.jobs.run()).sum()
     }
 
     /// Sets its clock, and runs the timers that are due.
@@ -222,7 +232,8 @@ impl EventLoop {
         }
     }
 
-    fn is_own(&self) -> bool {
+    /// Whether it is this thread's.
+    pub(crate) fn is_own(&self) -> bool {
         self.owns(&self.state())
     }
 

@@ -2,11 +2,13 @@
 
 use crate::action::Parts;
 use crate::headers::Headers;
+use crate::jobs::Job;
 use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
 use crate::pattern::{li_pattern_eval, li_pattern_free, li_pattern_new, li_pattern_regex_cb};
 use crate::server::StandInServer;
-use crate::state::{Direct, State};
+use crate::state::{Place, State};
+use crate::stream::Stream;
 use crate::waitqueue::{
     li_waitqueue_init, li_waitqueue_pop, li_waitqueue_push, li_waitqueue_stop, li_waitqueue_update,
 };
@@ -23,7 +25,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 23] {
+fn functions() -> [(&'static str, *const c_void); 32] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -47,6 +49,15 @@ fn functions() -> [(&'static str, *const c_void); 23] {
         function!(li_connection_from_vrequest),
         function!(li_vrequest_is_handled),
         function!(li_vrequest_handle_direct),
+        function!(li_vrequest_handle_indirect),
+        function!(li_vrequest_indirect_connect),
+        function!(li_vrequest_indirect_headers_ready),
+        function!(li_stream_init),
+        function!(li_stream_release),
+        function!(li_stream_null_new),
+        function!(li_stream_notify_later),
+        function!(li_stream_disconnect_dest),
+        function!(li_streams_empty),
         function!(li_chunkqueue_append_mem),
         function!(li_waitqueue_init),
         function!(li_waitqueue_stop),
@@ -189,7 +200,100 @@ pub unsafe extern "C" fn li_vrequest_handle_direct(vr: *mut sys::liVRequest) -> 
 pub unsafe extern "C" fn li_chunkqueue_append_mem(cq: *mut sys::liChunkQueue, mem: *const c_void, len: sys::gssize) {
     let Ok(length) = usize::try_from(len) else { broken("a piece of memory of negative length") };
     // SAFETY: the caller promises a queue, and as many bytes.
-    unsafe { Direct::append(cq, slice::from_raw_parts(mem.cast(), length)) };
+    unsafe { Place::append(cq, bytes(mem.cast(), length)) };
+}
+
+/// FALSE where it is handled already.
+///
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_handle_indirect(vr: *mut sys::liVRequest, p: *mut sys::liPlugin) -> sys::gboolean {
+    // SAFETY: the caller promises a request.
+    let state = unsafe { State::of_request(vr) };
+    if !p.is_null() && p != state.server().plugin() {
+        broken("a request is handled for a plugin that is not registered");
+    }
+    state.handle_indirect().into()
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_indirect_connect(
+    vr: *mut sys::liVRequest,
+    backend_drain: *mut sys::liStream,
+    backend_source: *mut sys::liStream,
+) {
+    // SAFETY: the caller promises a request.
+    let state = unsafe { State::of_request(vr) };
+    state.connect_with(Stream::from_abi(backend_drain), Stream::from_abi(backend_source));
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_indirect_headers_ready(vr: *mut sys::liVRequest) {
+    // SAFETY: the caller promises a request.
+    unsafe { State::of_request(vr) }.set_headers_ready();
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_stream_init(stream: *mut sys::liStream, loop_: *mut sys::liEventLoop, cb: sys::liStreamCB) {
+    // SAFETY: the caller promises a worker's loop and room for a stream.
+    unsafe { Stream::init(stream, loop_, cb) };
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_stream_release(stream: *mut sys::liStream) {
+    Stream::from_abi(stream).release();
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_stream_null_new(loop_: *mut sys::liEventLoop) -> *mut sys::liStream {
+    // SAFETY: the caller promises a worker's loop.
+    unsafe { Stream::null(loop_) }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_stream_notify_later(stream: *mut sys::liStream) {
+    if let Some(request) = Stream::from_abi(stream).connected_request() {
+        // SAFETY: the stream is disconnected before the request goes.
+        let state = unsafe { State::checked(request) };
+        state.event_loop().jobs.add(Job::GoOn, state);
+    }
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_stream_disconnect_dest(stream: *mut sys::liStream) {
+    if let Some(request) = Stream::from_abi(stream).connected_request() {
+        // SAFETY: as in `li_stream_notify_later`.
+        unsafe { State::checked(request) }.out.disconnect_feeder();
+    }
+}
+
+/// # Safety
+/// As lighttpd2's; here `first` is a stream of the module's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_streams_empty(first: *mut sys::liStream, last: *mut sys::liStream) -> sys::gboolean {
+    let stream = Stream::from_abi(first);
+    let is_rest_empty = || {
+        let Some(request) = stream.connected_request().filter(|_| first != last) else { return true };
+        // SAFETY: as in `li_stream_notify_later`.
+        let out = &unsafe { State::checked(request) }.out;
+        out.given().get() == out.sent().get()
+    };
+    (stream.is_empty() && is_rest_empty()).into()
 }
 
 /// Where `li_log_write` passes its text.

@@ -14,7 +14,8 @@
 //! It is stricter than lighttpd2: what the module may not look at any more is poisoned or inaccessible ([`memory`]), and it
 //! ends with a message where the module uses a request or a timer on another thread, writes where it knows nothing of, or
 //! breaks another rule. Where it answers otherwise than lighttpd2, that is to keep it small: it sends no `Date`, has no error
-//! pages, and reads the body of a request that was answered early before it looks for the next request.
+//! pages, and reads the body of a request that was answered early before it looks for the next request. A stream of the
+//! module's own can give a response, and nothing else.
 
 pub mod action;
 pub mod description;
@@ -23,6 +24,7 @@ pub mod event_loop;
 pub mod exports;
 mod headers;
 pub mod http;
+mod jobs;
 pub mod log;
 mod lvalue;
 pub mod memory;
@@ -41,5 +43,7 @@ pub mod serve;
 pub mod server;
 mod stage;
 mod state;
+mod stream;
 pub mod value;
 pub mod waitqueue;
+mod wire;

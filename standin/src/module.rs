@@ -3,6 +3,7 @@
 use crate::exports;
 use crate::request::Request;
 use crate::server::StandInServer;
+use crate::stream::Stream;
 use libloading::Library;
 use lighttpd2::sys;
 use std::path::Path;
@@ -109,6 +110,7 @@ impl Drop for Module<'_> {
         if unsafe { (self.free)(self.server.modules(), self.server.module()) } == 0 {
             self.server.log.error("mod_progress_free failed");
         }
+        Stream::check_end(self.server);
         if self.server.patterns.load(SeqCst) > 0 {
             exports::broken("patterns are left when it is unloaded");
         }

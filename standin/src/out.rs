@@ -8,6 +8,7 @@ use crate::objects::{Counter, empty_queue, is_unset};
 use crate::server::own_place;
 use crate::stage::Stage;
 use crate::state::State;
+use crate::stream::Stream;
 use lighttpd2::sys;
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -26,6 +27,8 @@ pub(crate) struct Out {
     /// What feeds the response while something does, and the queue that goes through.
     feeder: Object<sys::liStream>,
     feeding: Object<sys::liChunkQueue>,
+    /// The stream of the module's that feeds it instead, while it does.
+    source: Cell<Option<Stream>>,
     stage: Cell<Stage>,
     waiting: Cell<Waiting>,
     /// Whether the socket is there.
@@ -55,6 +58,7 @@ impl Out {
             con: Cell::new(ptr::null_mut()),
             feeder,
             feeding,
+            source: Cell::default(),
             stage: Cell::new(Stage::NEW),
             waiting: Cell::default(),
             is_connected: Cell::new(true),
@@ -104,7 +108,7 @@ impl Out {
         change(&mut stage);
         self.stage.set(stage);
         // SAFETY: the module looks at it in callbacks only.
-        unsafe { stage.write(self.connection(), self.feeder.as_ptr()) };
+        unsafe { stage.write(self.connection(), self.fed_by()) };
     }
 
     /// So many bytes of a header are due when the response begins, and so many of its body wait by then.
@@ -133,6 +137,20 @@ impl Out {
             stage.is_fed = true;
         });
         self.tell(sys::LI_STREAM_CONNECTED_SOURCE);
+    }
+
+    /// As `begin`, with a stream of the module's.
+    pub fn connect(&self, source: Stream) {
+        self.source.set(Some(source));
+        self.change(|stage| {
+            stage.state = sys::LI_VRS_WRITE_CONTENT;
+            stage.is_fed = true;
+        });
+        source.connect(self.stream());
+        // The module may have let go of the connection at once.
+        if self.stage().is_fed {
+            self.tell(sys::LI_STREAM_CONNECTED_SOURCE);
+        }
     }
 
     /// The header is sent as that of a connection that is upgraded, and something feeds what comes after it.
@@ -171,7 +189,14 @@ impl Out {
     pub fn disconnect_feeder(&self) {
         if self.stage().is_fed {
             self.change(|stage| stage.is_fed = false);
+            let source = self.source.take();
+            if let Some(source) = source {
+                source.disconnect();
+            }
             self.tell(sys::LI_STREAM_DISCONNECTED_SOURCE);
+            if let Some(source) = source {
+                source.let_go();
+            }
         }
     }
 
@@ -225,7 +250,7 @@ impl Out {
             if !is_whole {
                 broken("it writes where it knows nothing of");
             }
-            if !self.stage().is_in(self.connection(), self.feeder.as_ptr()) {
+            if !self.stage().is_in(self.connection(), self.fed_by()) {
                 broken("it changes what a connection says of its response");
             }
         }
@@ -237,12 +262,19 @@ impl Out {
             return 0;
         }
         let mut waiting = self.waiting.take();
-        if !self.stage().has_headers {
+        let begins = !self.stage().has_headers;
+        if begins {
             self.change(|stage| stage.has_headers = true);
-            self.begin_with(&mut waiting, state);
+        }
+        if let Some(source) = self.source.get() {
+            self.take_from(source, &mut waiting, state, begins);
+        } else {
+            if begins {
+                self.begin_with(&mut waiting, state);
+            }
+            self.fed().add(waiting.body);
         }
         let bytes = waiting.header + waiting.body;
-        self.fed().add(waiting.body);
         self.given().add(bytes);
         if waiting.is_closed {
             self.change(|stage| {
@@ -256,7 +288,27 @@ impl Out {
         bytes
     }
 
-    fn given(&self) -> Counter {
+    /// Takes what waits in a stream of the module's, and makes of it what is sent.
+    fn take_from(&self, source: Stream, waiting: &mut Waiting, state: &State, begins: bool) {
+        let is_closed = source.is_closed();
+        let mut data = source.take();
+        *waiting = Waiting { header: 0, body: data.len(), is_closed };
+        if begins {
+            self.begin_with(waiting, state);
+            waiting.header = state.wire.begin(state, is_closed);
+            data.truncate(waiting.body);
+        }
+        waiting.body = state.wire.push(&data, waiting.is_closed);
+        state.body.borrow_mut().append(&mut data);
+    }
+
+    /// What feeds it while something does.
+    fn fed_by(&self) -> *mut sys::liStream {
+        self.source.get().map_or(self.feeder.as_ptr(), Stream::as_ptr)
+    }
+
+    /// What the connection was given.
+    pub fn given(&self) -> Counter {
         // SAFETY: the connection has its stream with its queue.
         unsafe { Counter::of(&raw mut (*(*self.stream()).out).bytes_in) }
     }

@@ -1,7 +1,7 @@
 //! A request's way through the module.
 
 use crate::action::Action;
-use crate::ending;
+use crate::ending::{self, Life};
 use crate::exports::broken;
 use crate::module::Module;
 use crate::objects::Objects;
@@ -10,7 +10,6 @@ use crate::state::State;
 use crate::value::Text;
 use lighttpd2::sys;
 use std::ptr::{self, NonNull};
-use std::thread;
 
 pub use crate::objects::Counter;
 
@@ -184,6 +183,48 @@ impl<'m> Request<'m> {
         self.state().out.change(|stage| stage.state = sys::LI_VRS_READ_CONTENT);
     }
 
+    /// Whether the module answers it over time.
+    pub fn is_indirect(&self) -> bool {
+        self.state().is_indirect.get()
+    }
+
+    /// Says which version of HTTP the client speaks, and whether it wants another request on the connection. Otherwise it is
+    /// HTTP/1.1, and it does.
+    pub fn set_http(&mut self, is_1_1: bool, keep_alive: bool) {
+        self.state().wire.set(is_1_1, keep_alive);
+    }
+
+    /// Whether the connection can be kept after a response over time. It cannot where only its end says that of the body.
+    pub fn keeps_alive(&self) -> bool {
+        self.state().wire.keep_alive()
+    }
+
+    /// What the connection has got so far of the body that a stream of the module's gives.
+    pub fn body_so_far(&self) -> Vec<u8> {
+        self.state().body.borrow().clone()
+    }
+
+    /// What the connection was given by a stream of the module's, as it goes into the socket, since the last time.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        self.state().body.take();
+        self.state().wire.take()
+    }
+
+    /// The client reads all that the connection was given.
+    pub fn read_all(&mut self) {
+        self.sent.set(self.given.get());
+    }
+
+    /// Whether something has become of a response over time since `take_output`.
+    pub fn has_news(&self) -> bool {
+        self.state().wire.has_bytes() || self.is_complete() || self.is_over()
+    }
+
+    /// Whether the connection has let go of it, before it was closed.
+    pub fn is_over(&self) -> bool {
+        self.state().life.get() == Life::Over
+    }
+
     /// The HTTP status of its response; 0 where none was chosen.
     pub fn status(&self) -> i32 {
         // SAFETY: the module sets it in actions only.
@@ -213,7 +254,7 @@ impl<'m> Request<'m> {
 
     /// The response has come to its end, though perhaps not to the client. It begins, if it has not.
     pub fn set_complete(&mut self) {
-        self.state().out.complete();
+        self.state().complete();
     }
 
     /// It is answered with status 101, and its connection goes on without it: both sides send what they like, which `feed`
@@ -262,7 +303,7 @@ impl<'m> Request<'m> {
 
     /// From now on it belongs to this thread; the one that it belonged to has ended.
     pub fn adopt(&mut self) {
-        self.state().owner.set(thread::current().id());
+        self.state().adopt();
     }
 
     /// Closes it: the module is told, what it must have left alone is looked at, and the memory is released.

@@ -156,6 +156,7 @@ impl<'m> Worker<'m> {
         let mut connections: Vec<Connection<'m>> = Vec::new();
         let mut end = None;
         loop {
+            event_loop.run_jobs();
             let now = Instant::now();
             if self.service.is_stopping() {
                 connections.retain(|connection| !connection.is_idle());
@@ -163,7 +164,9 @@ impl<'m> Worker<'m> {
                     break;
                 }
             }
-            let due = connections.iter().filter_map(Connection::wake_at).chain(end).chain(event_loop.wake_at()).min();
+            let again = (!event_loop.jobs.is_empty()).then_some(now);
+            let due = connections.iter().filter_map(Connection::wake_at).chain(end).chain(event_loop.wake_at());
+            let due = due.chain(again).min();
             let ready = self.wait(&connections, due.map(|due| due.saturating_duration_since(now)));
             event_loop.turn();
             let mut ready = ready.into_iter();

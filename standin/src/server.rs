@@ -18,6 +18,9 @@ pub const PLUGINS_BEFORE: usize = 2;
 /// All plugins.
 pub const PLUGINS: usize = PLUGINS_BEFORE + 2;
 
+/// Where the jobs of a worker are taken for endless.
+const MOST_JOBS: usize = 100_000;
+
 /// The server, and what belongs to it.
 pub struct StandInServer {
     /// Where its objects and those of its requests are.
@@ -179,6 +182,21 @@ impl StandInServer {
     /// The event loop of the worker of that number.
     pub fn event_loop(&self, worker: usize) -> &EventLoop {
         &self.loops[worker]
+    }
+
+    /// Does what waits for that worker, until nothing does. Returns how much that was.
+    ///
+    /// # Panics
+    /// On another thread than the worker's, and where there is no end of it.
+    pub fn run_jobs(&self, worker: usize) -> usize {
+        let event_loop = self.event_loop(worker);
+        assert!(event_loop.is_own(), "jobs are done on the thread that has prepared the worker");
+        let mut count = 0;
+        while !event_loop.jobs.is_empty() {
+            count += event_loop.run_jobs();
+            assert!(count < MOST_JOBS, "a job makes another, without an end");
+        }
+        count
     }
 
     /// The `tmp_str` of the worker of that number.

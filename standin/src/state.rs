@@ -1,22 +1,34 @@
 //! What lighttpd2 knows of a request and the module does not.
 
 use crate::ending::Life;
+use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::headers::Headers;
+use crate::jobs::Job;
 use crate::memory::Object;
+use crate::memory::POISON;
 use crate::objects::empty_queue;
 use crate::out::Out;
 use crate::request::{Close, Target};
 use crate::scratch::Scratch;
 use crate::server::{StandInServer, own_place};
+use crate::stream::Stream;
+use crate::wire::Wire;
 use lighttpd2::sys;
 use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::thread::{self, ThreadId};
 
 /// What tells the queue of a direct answer from other queues.
 const DIRECT: u64 = 0x6469_7265_6374_6f75;
+
+/// What tells the queue of a stream of the module's.
+const OF_STREAM: u64 = 0x6f66_7374_7265_616d;
+
+/// What is there where a queue is gone.
+const GONE: u64 = u64::from_ne_bytes([POISON; 8]);
 
 /// What lighttpd2 knows of a request and the module does not.
 pub(crate) struct State {
@@ -34,16 +46,21 @@ pub(crate) struct State {
     pub response_headers: Headers,
     pub body: RefCell<Vec<u8>>,
     pub direct: RefCell<Option<Object<sys::liChunkQueue>>>,
+    /// Whether the module answers it over time.
+    pub is_indirect: Cell<bool>,
+    /// The streams of the module's that its body goes to, and that its response comes from.
+    streams: Cell<Option<[Stream; 2]>>,
+    pub wire: Wire,
     server: *const StandInServer,
     worker: usize,
 }
 
-/// What is kept in the queue of a direct answer.
+/// What is kept in a queue that the module may fill.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Direct {
+pub(crate) struct Place {
     mark: u64,
-    state: *const State,
+    owner: *mut c_void,
 }
 
 impl State {
@@ -62,6 +79,9 @@ impl State {
             response_headers: Headers::new(heap),
             body: RefCell::default(),
             direct: RefCell::default(),
+            is_indirect: Cell::default(),
+            streams: Cell::default(),
+            wire: Wire::new(),
             server,
             worker,
         }));
@@ -82,6 +102,8 @@ impl State {
         self.request_headers.clear();
         self.response_headers.clear();
         self.body.take();
+        self.is_indirect.set(false);
+        self.wire.reset();
     }
 
     /// The state of the request `vr`.
@@ -122,11 +144,92 @@ impl State {
         // SAFETY: the request is this thread's, and nobody else knows the queue yet.
         unsafe {
             (*queue.as_ptr()).is_closed = 1;
-            Direct::place(queue.as_ptr()).write_unaligned(Direct { mark: DIRECT, state });
+            let owner = ptr::from_ref(state).cast_mut().cast();
+            Place::of(queue.as_ptr()).write_unaligned(Place { mark: DIRECT, owner });
             (*vr).direct_out = queue.as_ptr();
         }
         *state.direct.borrow_mut() = Some(queue);
         true
+    }
+
+    /// `li_vrequest_handle_indirect`.
+    pub fn handle_indirect(&self) -> bool {
+        if self.is_handled() {
+            return false;
+        }
+        self.out.change(|stage| stage.state = sys::LI_VRS_READ_CONTENT);
+        self.is_indirect.set(true);
+        true
+    }
+
+    /// `li_vrequest_indirect_connect`.
+    pub fn connect_with(&self, drain: Stream, source: Stream) {
+        if !self.is_indirect.get() || self.out.stage().state != sys::LI_VRS_READ_CONTENT {
+            broken("streams are connected with a request that the module does not answer, or has begun to answer");
+        }
+        if self.streams.get().is_some() {
+            broken("a request is connected with streams twice");
+        }
+        if !drain.is_null_stream() {
+            broken("the stand-in takes bodies only for a stream of li_stream_null_new");
+        }
+        for stream in [drain, source] {
+            stream.check_free(self.event_loop());
+            stream.set_request(self);
+            stream.keep();
+        }
+        self.streams.set(Some([drain, source]));
+    }
+
+    /// `li_vrequest_indirect_headers_ready`.
+    pub fn set_headers_ready(&self) {
+        if self.streams.get().is_none() || self.out.stage().state >= sys::LI_VRS_HANDLE_RESPONSE_HEADERS {
+            broken("headers are ready of a request without streams, or twice");
+        }
+        self.out.change(|stage| stage.state = sys::LI_VRS_HANDLE_RESPONSE_HEADERS);
+        self.event_loop().jobs.add(Job::Begin, self);
+    }
+
+    /// The header is ready: the response begins.
+    pub fn connect(&self) {
+        if let Some([_, source]) = self.streams.get()
+            && self.out.stage().state == sys::LI_VRS_HANDLE_RESPONSE_HEADERS
+        {
+            self.out.connect(source);
+        }
+    }
+
+    /// Nothing comes after what waits.
+    ///
+    /// # Panics
+    /// Where a stream of the module's gives the response and does not end.
+    pub fn complete(&self) {
+        let Some([_, source]) = self.streams.get() else { return self.out.complete() };
+        if self.out.stage().is_complete {
+            return;
+        }
+        assert!(source.is_closed(), "a response ends as the module ends its stream");
+        if self.out.stage().is_fed {
+            self.out.tell(sys::LI_STREAM_NEW_DATA);
+        } else {
+            self.connect();
+        }
+    }
+
+    /// Lets go of the module's streams.
+    pub fn release_streams(&self) {
+        self.event_loop().jobs.forget(self);
+        let Some([drain, source]) = self.streams.take() else { return };
+        for stream in [source, drain] {
+            stream.set_request(ptr::null());
+            stream.let_go();
+        }
+    }
+
+    /// From now on it belongs to this thread.
+    pub fn adopt(&self) {
+        self.owner.set(thread::current().id());
+        self.streams.get().into_iter().flatten().for_each(Stream::adopt);
     }
 
     /// Adds to the body of a direct answer.
@@ -144,6 +247,11 @@ impl State {
     pub fn server(&self) -> &StandInServer {
         // SAFETY: `new` was promised that it lives longer.
         unsafe { &*self.server }
+    }
+
+    /// The event loop of its worker.
+    pub fn event_loop(&self) -> &EventLoop {
+        self.server().event_loop(self.worker)
     }
 
     /// The `tmp_str` of its worker.
@@ -165,25 +273,38 @@ impl State {
     }
 }
 
-impl Direct {
+impl Place {
     /// `li_chunkqueue_append_mem`.
     ///
     /// # Safety
-    /// `queue` is one of a request.
+    /// `queue` is one of a request or of a stream, or NULL.
     pub unsafe fn append(queue: *mut sys::liChunkQueue, bytes: &[u8]) {
+        if queue.is_null() {
+            broken("something is appended to a queue that is NULL");
+        }
         // SAFETY: the caller promises a queue; what is in its opaque part is checked before it is used.
         unsafe {
-            let direct = Self::place(queue).read_unaligned();
-            if direct.mark != DIRECT {
-                broken("something is appended to a queue that is not the module's to fill");
+            let place = Self::of(queue).read_unaligned();
+            match place.mark {
+                DIRECT => {
+                    State::checked(place.owner.cast()).append_body(bytes);
+                    (*queue).bytes_in += bytes.len() as sys::goffset;
+                    (*queue).length += bytes.len() as sys::goffset;
+                }
+                OF_STREAM => Stream::from_abi(place.owner.cast()).append(bytes),
+                GONE => broken("something is appended to a queue that is gone"),
+                _ => broken("something is appended to a queue that is not the module's to fill"),
             }
-            State::checked(direct.state).append_body(bytes);
-            (*queue).bytes_in += bytes.len() as sys::goffset;
-            (*queue).length += bytes.len() as sys::goffset;
         }
     }
 
-    fn place(queue: *mut sys::liChunkQueue) -> *mut Self {
+    /// What is kept in the queue of `stream`.
+    pub fn of_stream(stream: *mut sys::liStream) -> Self {
+        Self { mark: OF_STREAM, owner: stream.cast() }
+    }
+
+    /// Where it is in a queue.
+    pub fn of(queue: *mut sys::liChunkQueue) -> *mut Self {
         // SAFETY: only the address is taken.
         unsafe { &raw mut (*queue).opaque_rest }.cast()
     }

@@ -106,6 +106,7 @@ impl<'m> Connection<'m> {
             _ if self.has_more_to_do => Some(Instant::now()),
             Phase::Busy(exchange) => match &exchange.handler {
                 Handler::Sink(sink) if !self.input.is_empty() => sink.wake_at(),
+                Handler::Stream if exchange.request.has_news() => Some(Instant::now()),
                 _ => None,
             },
             Phase::Lingering(end) => Some(*end),
@@ -168,6 +169,7 @@ impl<'m> Connection<'m> {
     fn step(&mut self, hurry: bool) -> Result<Moved, Broken> {
         match &mut self.phase {
             Phase::Idle => self.step_idle(),
+            Phase::Busy(exchange) if exchange.request.is_over() => Ok(Moved::Over),
             Phase::Busy(exchange) => {
                 let moved = exchange.step(&mut self.input, &mut self.output, hurry);
                 let written = self.output.write_to(&self.socket);
@@ -244,6 +246,7 @@ impl<'m> Connection<'m> {
         }
         head.keep_alive &= !self.service.is_stopping();
         let (keep_alive, body) = (head.keep_alive, head.body.clone());
+        request.set_http(head.is_1_1, keep_alive);
         let mut exchange = Exchange { request, head, body, handler: Handler::Answered, keep_alive };
         // As in lighttpd2, what has come of the body with the header counts before the first action.
         let mut early = Vec::new();

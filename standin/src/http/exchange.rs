@@ -32,6 +32,8 @@ pub struct Exchange<'m> {
 pub enum Handler {
     /// The whole response waits for the client, and perhaps for the connection to hear of its end.
     Answered,
+    /// A stream of the module's gives the response.
+    Stream,
     Sink(Sink),
     Proxy(Box<Proxy>),
 }
@@ -55,6 +57,16 @@ impl Exchange<'_> {
         }
         match &mut self.handler {
             Handler::Answered => {}
+            Handler::Stream => {
+                let answer = self.request.take_output();
+                output.push(&answer);
+                moved |= !answer.is_empty();
+                if self.request.is_complete() {
+                    self.keep_alive &= self.request.keeps_alive();
+                    self.handler = Handler::Answered;
+                    moved = true;
+                }
+            }
             Handler::Sink(_) if self.body.is_complete() => {
                 let text = format!("{} bytes received\n", self.request.received.get());
                 let headers = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
@@ -143,6 +155,8 @@ impl Exchange<'_> {
         }
         if let Some(answer) = self.request.answer() {
             self.send(answer, None, output);
+        } else if self.request.is_indirect() {
+            self.handler = Handler::Stream;
         } else if !self.request.is_handled() {
             self.request.handle_indirect();
             match docroot {
@@ -216,7 +230,7 @@ pub fn lines<N: AsRef<[u8]>>(headers: &[(N, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
 impl Handler {
     fn room(&mut self) -> usize {
         match self {
-            Self::Answered => usize::MAX,
+            Self::Answered | Self::Stream => usize::MAX,
             Self::Sink(sink) => sink.room(Instant::now()),
             Self::Proxy(proxy) => proxy.room(),
         }
@@ -224,7 +238,7 @@ impl Handler {
 
     pub fn take(&mut self, data: &[u8]) {
         match self {
-            Self::Answered => {}
+            Self::Answered | Self::Stream => {}
             Self::Sink(sink) => sink.take(data.len()),
             Self::Proxy(proxy) => proxy.take(data),
         }

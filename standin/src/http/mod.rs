@@ -11,8 +11,9 @@ mod response;
 mod rules;
 mod sink;
 
+pub(crate) use body::{LAST_CHUNK, push_chunk};
 pub use connection::{Connection, Fate};
-pub(crate) use response::has_no_body;
+pub(crate) use response::{Head, Length, has_no_body};
 pub use rules::Rules;
 
 use std::io;

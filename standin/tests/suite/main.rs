@@ -7,6 +7,7 @@ mod bench;
 mod c_module;
 mod churn;
 mod endings;
+mod events;
 mod headers;
 mod hosts;
 mod http;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let trials = [
         churn::trials(),
         endings::trials(),
+        events::trials(),
         headers::trials(),
         hosts::trials(),
         http::trials(),

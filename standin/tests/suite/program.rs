@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use testkit::suite::Need;
 use testkit::{Client, Report, Rule, RunningHost, State, module, output, wait};
 
-const VALGRIND: [&str; 6] = [
+/// A check of all memory that a program uses.
+pub const VALGRIND: [&str; 6] = [
     "valgrind",
     "--quiet",
     "--error-exitcode=99",

@@ -1,0 +1,247 @@
+/*
+ * A module that answers over time with streams of its own, and logs what it hears: of a connection's
+ * `out` after "out". It does what no module may if the action `events.break` tells it so.
+ */
+#include "lighttpd2_module.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_WORKERS 8
+
+static const char *const events[] = { "data", "limit", "dest", "source", "dest gone", "source gone", "destroy" };
+
+typedef struct Response Response;
+struct Response {
+	liStream stream;
+	liWorker *wrk;
+	liVRequest *vr; /* while its header is not ready */
+	Response *next;
+};
+
+static liPlugin *plugin;
+static liStreamCB former;
+/* of each worker, the newest first; only that looks at it */
+static Response *responses[MOST_WORKERS];
+
+static void say(liWorker *wrk, const char *what) {
+	li_log_write(wrk->srv, wrk, NULL, LI_LOG_LEVEL_INFO, 0, "%s", what);
+}
+
+static void forget(Response *response) {
+	Response **place = &responses[response->wrk->ndx];
+
+	while (*place && response != *place) place = &(*place)->next;
+	if (*place) *place = response->next;
+}
+
+static void hear(liStream *stream, liStreamEvent event) {
+	Response *response = (Response *)((char *)stream - offsetof(Response, stream));
+
+	say(response->wrk, events[event]);
+	if (LI_STREAM_DISCONNECTED_DEST == event || LI_STREAM_DESTROY == event) forget(response);
+	if (LI_STREAM_DESTROY == event) {
+		if (NULL != stream->out) say(response->wrk, "still has a queue");
+		free(response);
+	}
+}
+
+static Response *new_response(liWorker *wrk) {
+	Response *response = calloc(1, sizeof(*response));
+
+	response->wrk = wrk;
+	li_stream_init(&response->stream, &wrk->loop, hear);
+	return response;
+}
+
+static void begin(Response *response) {
+	liVRequest *vr = response->vr;
+
+	response->vr = NULL;
+	vr->response.http_status = 200;
+	li_http_header_overwrite(vr->response.headers, "Content-Type", 12, "text/event-stream", 17);
+	li_vrequest_indirect_headers_ready(vr);
+}
+
+static void give(Response *response, const char *text) {
+	if (response->stream.out->is_closed) return;
+	if (NULL == response->vr && !li_streams_empty(&response->stream, NULL)) {
+		say(response->wrk, "waits");
+		return;
+	}
+	li_chunkqueue_append_mem(response->stream.out, text, strlen(text));
+	li_stream_notify_later(&response->stream);
+}
+
+static void end(Response *response) {
+	response->stream.out->is_closed = 1;
+	li_stream_notify_later(&response->stream);
+}
+
+static void watch(liStream *stream, liStreamEvent event) {
+	liConnection *con = (liConnection *)((char *)stream - offsetof(liConnection, out));
+	liWorker *wrk = con->mainvr->wrk;
+
+	li_log_write(wrk->srv, wrk, NULL, LI_LOG_LEVEL_INFO, 0, "out %s", events[event]);
+	former(stream, event);
+}
+
+static void *notify(void *stream) {
+	li_stream_notify_later(stream);
+	return NULL;
+}
+
+static void do_wrong(liVRequest *vr, const char *told) {
+	static liStream unused;
+	Response *response = responses[vr->wrk->ndx];
+	liChunkQueue *out;
+	pthread_t thread;
+
+	if (0 == strcmp(told, "append closed")) {
+		response->stream.out->is_closed = 1;
+		li_chunkqueue_append_mem(response->stream.out, "x", 1);
+	} else if (0 == strcmp(told, "append gone")) {
+		li_stream_init(&unused, &vr->wrk->loop, NULL);
+		out = unused.out;
+		li_stream_release(&unused);
+		li_chunkqueue_append_mem(out, "x", 1);
+	} else if (0 == strcmp(told, "release gone")) {
+		li_stream_init(&unused, &vr->wrk->loop, NULL);
+		li_stream_release(&unused);
+		li_stream_release(&unused);
+	} else if (0 == strcmp(told, "release of others")) {
+		li_stream_release(&response->stream);
+	} else if (0 == strcmp(told, "leave")) {
+		li_stream_init(&unused, &vr->wrk->loop, NULL);
+	} else if (0 == strcmp(told, "leave null")) {
+		li_stream_null_new(&vr->wrk->loop);
+	} else if (0 == strcmp(told, "make twice")) {
+		li_stream_init(&response->stream, &vr->wrk->loop, NULL);
+	} else if (0 == strcmp(told, "other thread")) {
+		pthread_create(&thread, NULL, notify, &response->stream);
+		pthread_join(thread, NULL);
+	} else if (0 == strcmp(told, "two requests")) {
+		li_vrequest_handle_indirect(vr, plugin);
+		li_vrequest_indirect_connect(vr, li_stream_null_new(&vr->wrk->loop), &response->stream);
+	} else if (0 == strcmp(told, "not handled")) {
+		li_vrequest_indirect_connect(vr, li_stream_null_new(&vr->wrk->loop), &new_response(vr->wrk)->stream);
+	} else if (0 == strcmp(told, "ready twice")) {
+		li_vrequest_indirect_headers_ready(vr);
+	} else if (0 == strcmp(told, "change")) {
+		response->stream.out->length = 5;
+		li_stream_notify_later(&response->stream);
+	}
+}
+
+/* the parameter of each action is what it is told */
+
+static liHandlerResult open_response(liVRequest *vr, gpointer told, gpointer *context) {
+	liStream *drain;
+	Response *response;
+
+	(void)context;
+	if (!li_vrequest_handle_indirect(vr, plugin)) return LI_HANDLER_GO_ON;
+	vr->plugin_ctx->pdata[plugin->id] = vr;
+	response = new_response(vr->wrk);
+	response->vr = vr;
+	response->next = responses[vr->wrk->ndx];
+	responses[vr->wrk->ndx] = response;
+	drain = li_stream_null_new(&vr->wrk->loop);
+	li_vrequest_indirect_connect(vr, drain, &response->stream);
+	li_stream_release(drain);
+	li_stream_release(&response->stream);
+	give(response, "hello\n");
+	if (0 == strcmp(told, "whole")) end(response);
+	if (0 != strcmp(told, "later")) begin(response);
+	return LI_HANDLER_GO_ON;
+}
+
+static liHandlerResult for_all(liVRequest *vr, gpointer told, gpointer *context) {
+	Response *response, *next;
+
+	(void)context;
+	for (response = responses[vr->wrk->ndx]; response; response = next) {
+		next = response->next;
+		if (0 == strcmp(told, "begin")) {
+			if (response->vr) begin(response);
+		} else if (0 == strcmp(told, "end")) {
+			end(response);
+		} else if (0 == strcmp(told, "cut")) {
+			li_stream_disconnect_dest(&response->stream);
+		} else {
+			give(response, told);
+		}
+	}
+	return LI_HANDLER_GO_ON;
+}
+
+static liHandlerResult set_watch(liVRequest *vr, gpointer told, gpointer *context) {
+	liConnection *con = li_connection_from_vrequest(vr);
+
+	(void)told;
+	(void)context;
+	former = con->out.cb;
+	con->out.cb = watch;
+	return LI_HANDLER_GO_ON;
+}
+
+static liHandlerResult set_wrong(liVRequest *vr, gpointer told, gpointer *context) {
+	(void)context;
+	do_wrong(vr, told);
+	return LI_HANDLER_GO_ON;
+}
+
+static void free_told(liServer *srv, gpointer told) {
+	(void)srv;
+	free(told);
+}
+
+static liAction *create(liServer *srv, liWorker *wrk, liPlugin *p, liValue *val, gpointer userdata) {
+	static const liActionFuncCB functions[] = { open_response, for_all, set_watch, set_wrong };
+
+	(void)srv;
+	(void)wrk;
+	(void)p;
+	if (val && LI_VALUE_LIST == val->type) val = val->data.list->pdata[0];
+	return li_action_new_function(functions[(size_t)userdata], NULL, free_told, strdup(val ? val->data.string->str : ""));
+}
+
+static void handle_close(liConnection *con, liPlugin *p) {
+	if (con->mainvr->plugin_ctx->pdata[p->id]) say(con->mainvr->wrk, "close");
+}
+
+static void handle_vrclose(liVRequest *vr, liPlugin *p) {
+	liConnection *con = li_connection_from_vrequest(vr);
+
+	if (vr->plugin_ctx->pdata[p->id]) say(vr->wrk, "reset");
+	if (watch == con->out.cb) con->out.cb = former;
+}
+
+static const liPluginAction actions[] = {
+	{ "events.open", create, (gpointer)0 },
+	{ "events.all", create, (gpointer)1 },
+	{ "events.watch", create, (gpointer)2 },
+	{ "events.break", create, (gpointer)3 },
+	{ NULL, NULL, NULL }
+};
+
+static void init(liServer *srv, liPlugin *p, gpointer userdata) {
+	(void)srv;
+	(void)userdata;
+	plugin = p;
+	p->actions = actions;
+	p->handle_close = handle_close;
+	p->handle_vrclose = handle_vrclose;
+}
+
+gboolean mod_progress_init(liModules *mods, liModule *mod) {
+	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
+	return NULL != mod->config;
+}
+
+gboolean mod_progress_free(liModules *mods, liModule *mod) {
+	li_plugin_free(mods->main, mod->config);
+	return 1;
+}
