@@ -128,7 +128,7 @@ impl EventLoop {
 
     /// Does what waits for its worker. As in lighttpd2, what comes up again and again waits for the next time.
     pub(crate) fn run_jobs(&self) -> usize {
-        (0..ROUNDS).map(|_| self.jobs.run()).sum()
+        self.jobs.run_asked() + (0..ROUNDS).map(|_| self.jobs.run()).sum::<usize>()
     }
 
     /// Sets its clock, and runs the timers that are due.
@@ -179,8 +179,13 @@ impl EventLoop {
         state.is_prepared && !state.is_stopped && self.owns(&state)
     }
 
-    /// Its worker is gone.
-    pub(crate) fn check_end(&self) {
+    /// Its worker is gone. As in lighttpd2, jobs that it has not come to are done now, on this thread.
+    pub(crate) fn end(&self) {
+        while !self.jobs.is_empty() {
+            self.adopt();
+            self.run_jobs();
+        }
+        self.jobs.close();
         if self.queues() > 0 {
             broken("a waitqueue is not stopped when its worker ends");
         }

@@ -2,7 +2,7 @@
 
 use crate::action::Parts;
 use crate::headers::Headers;
-use crate::jobs::Job;
+use crate::jobs::{li_job_async, li_job_clear, li_job_init, li_job_ref, li_job_ref_release};
 use crate::log::is_level;
 use crate::names::{li_http_method_from_string, li_http_method_string, li_valuetype_string};
 use crate::pattern::{li_pattern_eval, li_pattern_free, li_pattern_new, li_pattern_regex_cb};
@@ -25,7 +25,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 32] {
+fn functions() -> [(&'static str, *const c_void); 37] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -58,6 +58,11 @@ fn functions() -> [(&'static str, *const c_void); 32] {
         function!(li_stream_notify_later),
         function!(li_stream_disconnect_dest),
         function!(li_streams_empty),
+        function!(li_job_init),
+        function!(li_job_clear),
+        function!(li_job_ref),
+        function!(li_job_ref_release),
+        function!(li_job_async),
         function!(li_chunkqueue_append_mem),
         function!(li_waitqueue_init),
         function!(li_waitqueue_stop),
@@ -268,7 +273,7 @@ pub unsafe extern "C" fn li_stream_notify_later(stream: *mut sys::liStream) {
     if let Some(request) = Stream::from_abi(stream).connected_request() {
         // SAFETY: the stream is disconnected before the request goes.
         let state = unsafe { State::checked(request) };
-        state.event_loop().jobs.add(Job::GoOn, state);
+        state.event_loop().jobs.go_on(state);
     }
 }
 

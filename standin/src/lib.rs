@@ -3,8 +3,8 @@
 //! It plays lighttpd2 towards `libmod_progress.so`, so that the module can be seen and tested where no lighttpd2 is
 //! installed: it loads the built module, exports the functions that the module calls ([`exports`]), lays out its objects
 //! by the module's own declarations in `include/` ([`server`], [`plugin`], [`options`], [`request`], [`value`]), runs its
-//! timers ([`event_loop`], [`waitqueue`]), and serves HTTP/1.1 on loopback with several workers ([`serve`]), as a JSON file
-//! describes it ([`description`]).
+//! timers ([`event_loop`], [`waitqueue`]), streams and jobs, and serves HTTP/1.1 on loopback with several workers
+//! ([`serve`]), as a JSON file describes it ([`description`]).
 //!
 //! ```text
 //! standin FILE       serves; prints "listening 127.0.0.1:PORT" when it is ready; SIGTERM or SIGINT stops it

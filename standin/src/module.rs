@@ -1,6 +1,7 @@
 //! The module under test, loaded into a server.
 
 use crate::exports;
+use crate::jobs;
 use crate::request::Request;
 use crate::server::StandInServer;
 use crate::stream::Stream;
@@ -49,13 +50,12 @@ impl<'s> Module<'s> {
 
     /// The workers are there: on the main thread, before they run.
     pub fn handle_prepare(&self) {
-        let (srv, plugin) = (self.server.as_ptr(), self.server.plugin());
-        // SAFETY: the plugin has filled it in for this.
-        unsafe {
-            if let Some(handle_prepare) = plugin.as_ref().and_then(|plugin| plugin.handle_prepare) {
-                handle_prepare(srv, plugin);
-            }
-        }
+        self.tell(|plugin| plugin.handle_prepare);
+    }
+
+    /// The server begins to stop: on the main thread, before its workers do. In lighttpd2 that is worker 0's thread, too.
+    pub fn handle_stop_listen(&self) {
+        self.tell(|plugin| plugin.handle_stop_listen);
     }
 
     /// A worker is about to run: on its thread. Its timers belong to this thread from now on.
@@ -69,6 +69,16 @@ impl<'s> Module<'s> {
     pub fn handle_worker_stop(&self, worker: usize) {
         self.server.event_loop(worker).set_stopped();
         self.tell_worker(worker, |plugin| plugin.handle_worker_stop);
+    }
+
+    fn tell(&self, choose: impl Fn(&sys::liPlugin) -> sys::liPluginServerState) {
+        let (srv, plugin) = (self.server.as_ptr(), self.server.plugin());
+        // SAFETY: the plugin has filled it in for this.
+        unsafe {
+            if let Some(callback) = plugin.as_ref().and_then(choose) {
+                callback(srv, plugin);
+            }
+        }
     }
 
     fn tell_worker(&self, worker: usize, choose: impl Fn(&sys::liPlugin) -> sys::liPluginServerStateWorker) {
@@ -111,6 +121,7 @@ impl Drop for Module<'_> {
             self.server.log.error("mod_progress_free failed");
         }
         Stream::check_end(self.server);
+        jobs::check_end(self.server);
         if self.server.patterns.load(SeqCst) > 0 {
             exports::broken("patterns are left when it is unloaded");
         }

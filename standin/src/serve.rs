@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 /// How long requests may go on when it is stopped.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The same, of those that the module answers over time. lighttpd2 waits as long again after each write.
+const LONGER_GRACE: Duration = Duration::from_secs(3);
+
 /// What all workers share.
 pub struct Service<'m> {
     /// The module.
@@ -83,6 +86,7 @@ fn serve(server: &Arc<StandInServer>, service: &Service<'_>) -> io::Result<()> {
                 let (sender, inbox) = channel();
                 let (bell, at_bell) = UnixStream::pair()?;
                 at_bell.set_nonblocking(true)?;
+                server.event_loop(number).jobs.set_bell(bell.try_clone()?);
                 let worker = Worker { service, number, inbox, bell: at_bell };
                 let thread = thread::Builder::new().name(format!("worker {number}"));
                 Ok((Colleague { sender, bell }, thread.spawn_scoped(scope, move || worker.run())?))
@@ -92,6 +96,7 @@ fn serve(server: &Arc<StandInServer>, service: &Service<'_>) -> io::Result<()> {
         println!("listening {}", listener.local_addr()?);
         let accepted = accept(&listener, &signals, &colleagues);
         drop(listener);
+        service.module.handle_stop_listen();
         service.is_stopping.store(true, SeqCst);
         colleagues.iter().for_each(Colleague::wake);
         for thread in threads {
@@ -154,15 +159,18 @@ impl<'m> Worker<'m> {
         self.service.module.handle_prepare_worker(self.number);
         let event_loop = self.service.module.server().event_loop(self.number);
         let mut connections: Vec<Connection<'m>> = Vec::new();
-        let mut end = None;
+        let (mut stopping, mut end) = (None, None);
         loop {
             event_loop.run_jobs();
             let now = Instant::now();
             if self.service.is_stopping() {
                 connections.retain(|connection| !connection.is_idle());
-                if connections.is_empty() || now >= *end.get_or_insert(now + GRACE) {
+                let grace = if connections.iter().any(Connection::is_indirect) { LONGER_GRACE } else { GRACE };
+                let due = *stopping.get_or_insert(now) + grace;
+                if connections.is_empty() || now >= due {
                     break;
                 }
+                end = Some(due);
             }
             let again = (!event_loop.jobs.is_empty()).then_some(now);
             let due = connections.iter().filter_map(Connection::wake_at).chain(end).chain(event_loop.wake_at());

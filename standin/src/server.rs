@@ -8,6 +8,7 @@ use crate::pointer::Pointer;
 use crate::scratch::Scratch;
 use crate::value::Text;
 use lighttpd2::sys;
+use std::mem::offset_of;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -216,7 +217,7 @@ impl StandInServer {
 
     /// Releases the workers, as lighttpd2 does before it frees its plugins.
     pub fn free_workers(&self) {
-        self.loops.iter().for_each(EventLoop::check_end);
+        self.loops.iter().for_each(EventLoop::end);
         let mut workers = self.workers();
         workers.objects.clear();
         workers.pointers = None;
@@ -260,4 +261,17 @@ impl StandInServer {
 pub(crate) fn own_place<T, O>(opaque: *mut O) -> *mut T {
     const { assert!(size_of::<O>() >= size_of::<T>()) };
     opaque.cast()
+}
+
+/// The server that a loop belongs to. Ends the program where that is no worker's.
+///
+/// # Safety
+/// `event_loop` is that of a worker, or NULL, or other memory that can be read; its server lives during `'a`.
+pub(crate) unsafe fn server_of<'a>(event_loop: *mut sys::liEventLoop) -> &'a StandInServer {
+    // SAFETY: the caller promises memory; only that of a worker is inside one.
+    unsafe {
+        let _ = EventLoop::from_abi(event_loop);
+        let worker = event_loop.byte_sub(offset_of!(sys::liWorker, loop_)).cast::<sys::liWorker>();
+        StandInServer::from_abi((*worker).srv)
+    }
 }

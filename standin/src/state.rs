@@ -4,7 +4,6 @@ use crate::ending::Life;
 use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::headers::Headers;
-use crate::jobs::Job;
 use crate::memory::Object;
 use crate::memory::POISON;
 use crate::objects::empty_queue;
@@ -187,7 +186,7 @@ impl State {
             broken("headers are ready of a request without streams, or twice");
         }
         self.out.change(|stage| stage.state = sys::LI_VRS_HANDLE_RESPONSE_HEADERS);
-        self.event_loop().jobs.add(Job::Begin, self);
+        self.event_loop().jobs.begin(self);
     }
 
     /// The header is ready: the response begins.

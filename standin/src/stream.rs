@@ -4,11 +4,10 @@ use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::memory::{Object, UNSET};
 use crate::objects::{empty_queue, is_unset};
-use crate::server::StandInServer;
+use crate::server::{StandInServer, server_of};
 use crate::state::{Place, State};
 use lighttpd2::sys;
 use std::collections::BTreeMap;
-use std::mem::offset_of;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -335,16 +334,5 @@ impl Entry {
                 && (*queue).length == self.data.len() as sys::goffset
                 && (*queue).bytes_in == (*queue).bytes_out + (*queue).length
         }
-    }
-}
-
-/// # Safety
-/// `event_loop` is that of a worker.
-unsafe fn server_of<'a>(event_loop: *mut sys::liEventLoop) -> &'a StandInServer {
-    // SAFETY: the caller promises it, which is looked at before its worker is.
-    unsafe {
-        let _ = EventLoop::from_abi(event_loop);
-        let worker = event_loop.byte_sub(offset_of!(sys::liWorker, loop_)).cast::<sys::liWorker>();
-        StandInServer::from_abi((*worker).srv)
     }
 }

@@ -79,6 +79,11 @@ impl<'m> Connection<'m> {
         matches!(self.phase, Phase::Idle | Phase::Leftover(_) | Phase::Lingering(_))
     }
 
+    /// Whether the module answers it over time.
+    pub fn is_indirect(&self) -> bool {
+        matches!(&self.phase, Phase::Busy(exchange) if exchange.request.is_indirect())
+    }
+
     /// From now on it belongs to this thread; its worker has ended.
     pub fn adopt(&mut self) {
         if let Phase::Busy(exchange) = &mut self.phase {

@@ -1,6 +1,7 @@
 /*
- * A module that answers over time with streams of its own, and logs what it hears: of a connection's
- * `out` after "out". It does what no module may if the action `events.break` tells it so.
+ * A module that answers over time with streams of its own, wakes its workers by jobs, and ends all responses when the server
+ * begins to stop, unless the environment's EVENTS is "stay". It logs what streams hear, and after "out" what the `out` of a
+ * connection hears. It does what no module may if the action `events.break` tells it so.
  */
 #include "lighttpd2_module.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define MOST_WORKERS 8
+#define MOST_ORDERS 32
 
 static const char *const events[] = { "data", "limit", "dest", "source", "dest gone", "source gone", "destroy" };
 
@@ -25,6 +27,23 @@ static liPlugin *plugin;
 static liStreamCB former;
 /* of each worker, the newest first; only that looks at it */
 static Response *responses[MOST_WORKERS];
+
+/* how each worker is woken */
+typedef struct {
+	liJob job;
+	liJobRef *ref;
+	liWorker *wrk;
+	pthread_t thread;
+	gboolean is_up;
+	guint done; /* orders that it has followed */
+} Wake;
+
+static Wake wakes[MOST_WORKERS];
+/* what all workers are to do with their responses */
+static char orders[MOST_ORDERS][32];
+static guint ordered;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static gboolean is_stopping, leaves_ref, leaves_job, asks_late;
 
 static void say(liWorker *wrk, const char *what) {
 	li_log_write(wrk->srv, wrk, NULL, LI_LOG_LEVEL_INFO, 0, "%s", what);
@@ -80,6 +99,54 @@ static void end(Response *response) {
 	li_stream_notify_later(&response->stream);
 }
 
+static void for_responses(liWorker *wrk, const char *told) {
+	Response *response, *next;
+
+	for (response = responses[wrk->ndx]; response; response = next) {
+		next = response->next;
+		if (0 == strcmp(told, "begin")) {
+			if (response->vr) begin(response);
+		} else if (0 == strcmp(told, "end")) {
+			end(response);
+		} else if (0 == strcmp(told, "finish")) {
+			if (response->vr) begin(response);
+			end(response);
+		} else if (0 == strcmp(told, "cut")) {
+			li_stream_disconnect_dest(&response->stream);
+		} else {
+			give(response, told);
+		}
+	}
+}
+
+static void awake(liJob *job) {
+	Wake *wake = (Wake *)((char *)job - offsetof(Wake, job));
+	char order[32];
+
+	say(wake->wrk, pthread_equal(wake->thread, pthread_self()) ? "job" : "job elsewhere");
+	for (;;) {
+		pthread_mutex_lock(&lock);
+		order[0] = '\0';
+		if (wake->done < ordered) strcpy(order, orders[wake->done++]);
+		pthread_mutex_unlock(&lock);
+		if ('\0' == order[0]) return;
+		for_responses(wake->wrk, order);
+	}
+}
+
+/* on any thread */
+static void *give_order(void *told) {
+	guint ndx;
+
+	pthread_mutex_lock(&lock);
+	if (ordered < MOST_ORDERS) strncpy(orders[ordered++], told, sizeof(orders[0]) - 1);
+	for (ndx = 0; ndx < MOST_WORKERS; ndx++) {
+		if (wakes[ndx].is_up) li_job_async(wakes[ndx].ref);
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
 static void watch(liStream *stream, liStreamEvent event) {
 	liConnection *con = (liConnection *)((char *)stream - offsetof(liConnection, out));
 	liWorker *wrk = con->mainvr->wrk;
@@ -93,8 +160,15 @@ static void *notify(void *stream) {
 	return NULL;
 }
 
+static void *take_ref(void *wrk) {
+	li_job_ref(&((liWorker *)wrk)->loop.jobqueue, &wakes[((liWorker *)wrk)->ndx].job);
+	return NULL;
+}
+
 static void do_wrong(liVRequest *vr, const char *told) {
 	static liStream unused;
+	static liJob unused_job;
+	Wake *wake = &wakes[vr->wrk->ndx];
 	Response *response = responses[vr->wrk->ndx];
 	liChunkQueue *out;
 	pthread_t thread;
@@ -132,6 +206,27 @@ static void do_wrong(liVRequest *vr, const char *told) {
 	} else if (0 == strcmp(told, "change")) {
 		response->stream.out->length = 5;
 		li_stream_notify_later(&response->stream);
+	} else if (0 == strcmp(told, "clear referenced")) {
+		li_job_clear(&wake->job);
+	} else if (0 == strcmp(told, "make job twice")) {
+		li_job_init(&wake->job, awake);
+	} else if (0 == strcmp(told, "ref of no job")) {
+		li_job_ref(&vr->wrk->loop.jobqueue, &unused_job);
+	} else if (0 == strcmp(told, "move job")) {
+		unused_job = wake->job;
+		li_job_ref(&vr->wrk->loop.jobqueue, &unused_job);
+	} else if (0 == strcmp(told, "ref elsewhere")) {
+		pthread_create(&thread, NULL, take_ref, vr->wrk);
+		pthread_join(thread, NULL);
+	} else if (0 == strcmp(told, "ask released")) {
+		li_job_ref_release(wake->ref);
+		li_job_async(wake->ref);
+	} else if (0 == strcmp(told, "leave ref")) {
+		leaves_ref = 1;
+	} else if (0 == strcmp(told, "leave job")) {
+		leaves_job = 1;
+	} else if (0 == strcmp(told, "ask late")) {
+		asks_late = 1;
 	}
 }
 
@@ -153,27 +248,25 @@ static liHandlerResult open_response(liVRequest *vr, gpointer told, gpointer *co
 	li_stream_release(drain);
 	li_stream_release(&response->stream);
 	give(response, "hello\n");
-	if (0 == strcmp(told, "whole")) end(response);
+	if (0 == strcmp(told, "whole") || __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) end(response);
 	if (0 != strcmp(told, "later")) begin(response);
 	return LI_HANDLER_GO_ON;
 }
 
 static liHandlerResult for_all(liVRequest *vr, gpointer told, gpointer *context) {
-	Response *response, *next;
-
 	(void)context;
-	for (response = responses[vr->wrk->ndx]; response; response = next) {
-		next = response->next;
-		if (0 == strcmp(told, "begin")) {
-			if (response->vr) begin(response);
-		} else if (0 == strcmp(told, "end")) {
-			end(response);
-		} else if (0 == strcmp(told, "cut")) {
-			li_stream_disconnect_dest(&response->stream);
-		} else {
-			give(response, told);
-		}
-	}
+	for_responses(vr->wrk, told);
+	return LI_HANDLER_GO_ON;
+}
+
+/* the same, on each worker */
+static liHandlerResult order_all(liVRequest *vr, gpointer told, gpointer *context) {
+	pthread_t thread;
+
+	(void)vr;
+	(void)context;
+	pthread_create(&thread, NULL, give_order, told);
+	pthread_join(thread, NULL);
 	return LI_HANDLER_GO_ON;
 }
 
@@ -199,7 +292,7 @@ static void free_told(liServer *srv, gpointer told) {
 }
 
 static liAction *create(liServer *srv, liWorker *wrk, liPlugin *p, liValue *val, gpointer userdata) {
-	static const liActionFuncCB functions[] = { open_response, for_all, set_watch, set_wrong };
+	static const liActionFuncCB functions[] = { open_response, for_all, order_all, set_watch, set_wrong };
 
 	(void)srv;
 	(void)wrk;
@@ -219,11 +312,59 @@ static void handle_vrclose(liVRequest *vr, liPlugin *p) {
 	if (watch == con->out.cb) con->out.cb = former;
 }
 
+static void prepare_worker(liServer *srv, liPlugin *p, liWorker *wrk) {
+	Wake *wake = &wakes[wrk->ndx];
+
+	(void)srv;
+	(void)p;
+	li_job_init(&wake->job, awake);
+	pthread_mutex_lock(&lock);
+	wake->ref = li_job_ref(&wrk->loop.jobqueue, &wake->job);
+	wake->wrk = wrk;
+	wake->thread = pthread_self();
+	wake->is_up = 1;
+	wake->done = ordered;
+	pthread_mutex_unlock(&lock);
+}
+
+static void stop_listen(liServer *srv, liPlugin *p) {
+	const char *told = getenv("EVENTS");
+
+	(void)p;
+	li_log_write(srv, NULL, NULL, LI_LOG_LEVEL_INFO, 0, "stop listen");
+	if (told && 0 == strcmp(told, "stay")) return;
+	__atomic_store_n(&is_stopping, 1, __ATOMIC_RELEASE);
+	give_order("finish");
+}
+
+static void worker_stop(liServer *srv, liPlugin *p, liWorker *wrk) {
+	Wake *wake = &wakes[wrk->ndx];
+
+	(void)srv;
+	(void)p;
+	if (asks_late) return;
+	pthread_mutex_lock(&lock);
+	/* worker 0 is told twice */
+	if (wake->is_up) {
+		wake->is_up = 0;
+		if (!leaves_ref) li_job_ref_release(wake->ref);
+		if (!leaves_ref && !leaves_job) li_job_clear(&wake->job);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void free_plugin(liServer *srv, liPlugin *p) {
+	(void)srv;
+	(void)p;
+	if (asks_late) give_order("end");
+}
+
 static const liPluginAction actions[] = {
 	{ "events.open", create, (gpointer)0 },
 	{ "events.all", create, (gpointer)1 },
-	{ "events.watch", create, (gpointer)2 },
-	{ "events.break", create, (gpointer)3 },
+	{ "events.order", create, (gpointer)2 },
+	{ "events.watch", create, (gpointer)3 },
+	{ "events.break", create, (gpointer)4 },
 	{ NULL, NULL, NULL }
 };
 
@@ -232,6 +373,11 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	(void)userdata;
 	plugin = p;
 	p->actions = actions;
+	ordered = is_stopping = 0;
+	p->free = free_plugin;
+	p->handle_prepare_worker = prepare_worker;
+	p->handle_worker_stop = worker_stop;
+	p->handle_stop_listen = stop_listen;
 	p->handle_close = handle_close;
 	p->handle_vrclose = handle_vrclose;
 }

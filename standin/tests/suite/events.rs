@@ -13,13 +13,15 @@ use standin::module::Module;
 use standin::request::{Close, Request};
 use standin::value::Data;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 use testkit::suite::Need;
-use testkit::{Rule, RunningHost, Site, wait};
+use testkit::{Client, Rule, RunningHost, Site, wait};
 
 type Test = fn(&Module<'_>);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 12] = [
         ("go_on_and_end", go_on_and_end),
         ("that_are_whole_at_once", that_are_whole_at_once),
         ("that_end_at_once", that_end_at_once),
@@ -29,8 +31,11 @@ pub fn trials() -> Vec<Trial> {
         ("that_clients_leave", that_clients_leave),
         ("that_the_module_cuts", that_the_module_cuts),
         ("at_random", at_random),
+        ("end_by_a_job", end_by_a_job),
+        ("jobs_that_are_asked_for_again", jobs_that_are_asked_for_again),
+        ("a_job_that_its_worker_has_not_come_to", a_job_that_its_worker_has_not_come_to),
     ];
-    let violations: [(&str, &str, Test); 12] = [
+    let violations: [(&str, &str, Test); 21] = [
         ("append_closed", "appended to a queue that is closed", |module| break_rule(module, "append closed")),
         ("append_gone", "appended to a queue that is gone", |module| break_rule(module, "append gone")),
         ("release_gone", "a stream is used that is gone", |module| break_rule(module, "release gone")),
@@ -45,22 +50,41 @@ pub fn trials() -> Vec<Trial> {
             break_rule(module, "ready twice");
         }),
         ("change", "it changes what a stream or its queue says", |module| break_rule(module, "change")),
+        ("clear_referenced", "a job is cleared while there are references", |module| {
+            break_rule(module, "clear referenced");
+        }),
+        ("make_job_twice", "a job is made where one is", |module| break_rule(module, "make job twice")),
+        ("ref_of_no_job", "to a job that was never made, or was cleared", |module| break_rule(module, "ref of no job")),
+        ("move_job", "a reference is taken to a job that was moved", |module| break_rule(module, "move job")),
+        ("ref_elsewhere", "to a job is taken on another thread", |module| break_rule(module, "ref elsewhere")),
+        ("ask_released", "a reference to a job is used that was released", |module| {
+            break_rule(module, "ask released");
+        }),
+        ("leave_ref", "a reference to a job is left when its server is gone", |module| break_rule(module, "leave ref")),
+        ("leave_job", "a job is not cleared when its server is gone", |module| break_rule(module, "leave job")),
+        ("ask_late", "a job is asked for when its worker is gone", |module| break_rule(module, "ask late")),
     ];
     let tests = tests.map(|(name, test)| trial(format!("events::{name}"), move || with_module("events", test)));
     let violations = violations.map(|(name, reason, test)| {
         violation(format!("events::violations::{name}"), reason, move || with_module("events", test))
     });
-    let over_http: [(&str, fn()); 4] = [
+    let over_http: [(&str, fn()); 7] = [
         ("go_on_over_http", go_on_over_http),
         ("of_any_kind_over_http", of_any_kind_over_http),
         ("wait_for_the_client_over_http", wait_for_the_client_over_http),
         ("that_clients_leave_over_http", || that_clients_leave_over_http("guarded", &[])),
+        ("stop_with_the_server", || stop_with_the_server("guarded", &[])),
+        ("that_do_not_stop_with_the_server", that_do_not_stop_with_the_server),
+        ("stop_at_once_where_nothing_is_open", stop_at_once_where_nothing_is_open),
     ];
     let over_http = over_http.map(|(name, test)| trial(format!("events::{name}"), test));
-    let under_valgrind = trial_with(&[Need::Program(VALGRIND[0])], "events::under_valgrind", || {
-        that_clients_leave_over_http("freed", &VALGRIND);
-    });
-    need_compiler(tests.into_iter().chain(violations).chain(over_http).chain([under_valgrind]).collect())
+    let under_valgrind: [(&str, fn()); 2] = [
+        ("that_clients_leave_under_valgrind", || that_clients_leave_over_http("freed", &VALGRIND)),
+        ("stop_with_the_server_under_valgrind", || stop_with_the_server("freed", &VALGRIND)),
+    ];
+    let under_valgrind =
+        under_valgrind.map(|(name, test)| trial_with(&[Need::Program(VALGRIND[0])], format!("events::{name}"), test));
+    need_compiler(tests.into_iter().chain(violations).chain(over_http).chain(under_valgrind).collect())
 }
 
 fn perform(request: &mut Request<'_>, module: &Module<'_>, name: &str, told: &str) {
@@ -106,6 +130,7 @@ fn output(request: &mut Request<'_>) -> String {
 }
 
 fn break_rule(module: &Module<'_>, told: &str) {
+    module.handle_prepare_worker(0);
     let request = open(module, "");
     module.server().run_jobs(0);
     let mut other = Request::new(module, 0);
@@ -270,6 +295,52 @@ fn that_the_module_cuts(module: &Module<'_>) {
     expect(module, "nothing is left", &[]);
 }
 
+fn order(module: &Module<'_>, told: &str) {
+    let mut request = Request::new(module, 0);
+    perform(&mut request, module, "events.order", told);
+    request.close(Close::KeptAlive);
+}
+
+fn end_by_a_job(module: &Module<'_>) {
+    module.handle_prepare_worker(0);
+    let request = open(module, "");
+    module.server().run_jobs(0);
+    drop(module.server().log.take());
+    order(module, "end");
+    expect(module, "only later", &[]);
+    module.server().run_jobs(0);
+    expect(module, "ends", &["job", "dest gone"]);
+    assert!(request.is_complete());
+    request.close(Close::Ended);
+    expect(module, "is over", &["close", "destroy", "reset"]);
+    let request = open(module, "later");
+    module.handle_stop_listen();
+    module.server().run_jobs(0);
+    expect(module, "the server stops", &["stop listen", "job", "dest", "dest gone"]);
+    request.close(Close::Ended);
+    expect(module, "is over", &["close", "destroy", "reset"]);
+}
+
+/// As in lighttpd2, where that notices several at once it does the job at once, and once more.
+fn jobs_that_are_asked_for_again(module: &Module<'_>) {
+    module.handle_prepare_worker(0);
+    for (asked, done) in [(0, 0), (1, 1), (2, 2), (5, 2)] {
+        for _ in 0..asked {
+            order(module, "x");
+        }
+        assert_eq!(module.server().run_jobs(0), done, "asked for {asked} times");
+        assert_eq!(module.server().log.take(), vec!["job"; done]);
+    }
+}
+
+/// A worker that stops is done with what it was asked for.
+fn a_job_that_its_worker_has_not_come_to(module: &Module<'_>) {
+    module.handle_prepare_worker(0);
+    order(module, "x");
+    module.handle_worker_stop(0);
+    assert_eq!(module.server().run_jobs(0), 0, "the job was cleared");
+}
+
 /// Opens and closes many, in any order.
 fn at_random(module: &Module<'_>) {
     let mut random = fastrand::Rng::with_seed(7);
@@ -311,10 +382,12 @@ fn at_random(module: &Module<'_>) {
 const MUCH: usize = 20_000_000;
 
 /// A server with the module of that file.
-fn serve(file: &Path, memory: &str, wrapper: &[&str]) -> RunningHost {
+fn site(file: &Path, workers: usize, memory: &str, wrapper: &[&str]) -> Site {
     let tells = |path: &str, told: &str| Rule::path(path).set("events.all", told).respond(200, "told");
-    let site = Site::new()
+    let orders = |path: &str, told: &str| Rule::path(path).set("events.order", told).respond(200, "told");
+    Site::new()
         .memory(memory)
+        .workers(workers)
         .module(file)
         .wrap(wrapper)
         .rule(Rule::path("/open").set("events.open", ""))
@@ -324,8 +397,13 @@ fn serve(file: &Path, memory: &str, wrapper: &[&str]) -> RunningHost {
         .rule(tells("/much", &"x".repeat(MUCH)))
         .rule(tells("/begin", "begin"))
         .rule(tells("/cut", "cut"))
-        .rule(tells("/end", "end"));
-    start(&site)
+        .rule(tells("/end", "end"))
+        .rule(orders("/all/a", "a\n"))
+        .rule(orders("/all/end", "end"))
+}
+
+fn serve(file: &Path, memory: &str, wrapper: &[&str]) -> RunningHost {
+    start(&site(file, 1, memory, wrapper))
 }
 
 /// Stops it, and returns what it has logged.
@@ -387,7 +465,7 @@ fn of_any_kind_over_http() {
     running.get("/end");
     assert_eq!(client.answer().text(), "hello\n");
     for request in ["GET /open HTTP/1.0\r\n\r\n", "GET /open HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"] {
-        let text = std::thread::scope(|scope| {
+        let text = thread::scope(|scope| {
             let reader = scope.spawn(|| exchange(&running, request));
             wait::until("it has ended", || {
                 running.get("/end");
@@ -455,4 +533,77 @@ fn that_clients_leave_over_http(memory: &str, wrapper: &[&str]) {
     let left = (begun(), opened("/later"));
     stop(running);
     drop(left);
+}
+
+/// Clients of several workers get what one of them is told, and the rest when the server stops.
+fn stop_with_the_server(memory: &str, wrapper: &[&str]) {
+    let (_folder, file) = compiled("events");
+    let running = start(&site(&file, 3, memory, wrapper));
+    let open_all = |target: &str| -> Vec<_> {
+        let mut clients: Vec<_> = (0..9).map(|_| running.connect()).collect();
+        clients.iter_mut().for_each(|client| client.request("GET", target, "", b""));
+        clients
+    };
+    let chunk = |client: &mut Client| client.chunk(&mut 0).map(|chunk| String::from_utf8(chunk).unwrap());
+    let mut clients = open_all("/open");
+    for client in &mut clients {
+        client.answer_head();
+        assert_eq!(chunk(client).as_deref(), Some("hello\n"));
+    }
+    for _ in 0..3 {
+        running.get("/all/a");
+        clients.iter_mut().for_each(|client| assert_eq!(chunk(client).as_deref(), Some("a\n")));
+    }
+    let mut ended = clients.split_off(6);
+    drop(ended.split_off(2));
+    let mut later = open_all("/later");
+    let reader = thread::spawn(move || {
+        for client in &mut later {
+            assert_eq!(client.answer().text(), "hello\n");
+        }
+        for client in &mut clients {
+            assert_eq!(chunk(client), None);
+        }
+        (later, clients)
+    });
+    wait::until("all are open", || {
+        let opened = running.get("/whole").status;
+        let lines = running.log();
+        let gone = lines.iter().filter(|line| line.text == "destroy").count();
+        if opened == 200 && gone > 5 { Ok(()) } else { Err(format!("{lines:?}")) }
+    });
+    let begun = Instant::now();
+    let lines = stop(running);
+    assert!(!wrapper.is_empty() || begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+    drop(reader.join().unwrap());
+    let count = |what: &str| lines.iter().filter(|line| line.as_str() == what).count();
+    assert_eq!(count("job elsewhere"), 0, "{lines:?}");
+    assert_eq!(count("destroy"), count("reset"), "{lines:?}");
+    assert_eq!(count("dest"), count("dest gone"), "{lines:?}");
+}
+
+/// They have some seconds.
+fn that_do_not_stop_with_the_server() {
+    let (_folder, file) = compiled("events");
+    let running = start(&site(&file, 2, "guarded", &[]).environment("EVENTS", "stay"));
+    let mut client = running.connect();
+    client.request("GET", "/open", "", b"");
+    client.answer_head();
+    assert_eq!(client.chunk(&mut 0).as_deref(), Some(&b"hello\n"[..]));
+    let begun = Instant::now();
+    let lines = stop(running);
+    assert_eq!(lines, ["dest", "stop listen", "dest gone", "destroy", "reset"]);
+    assert!(begun.elapsed() >= Duration::from_secs(3), "it took {:?}", begun.elapsed());
+    assert_eq!(client.rest().0, b"");
+}
+
+fn stop_at_once_where_nothing_is_open() {
+    let (_folder, file) = compiled("events");
+    let running = start(&site(&file, 2, "guarded", &[]));
+    assert_eq!(running.get("/whole").text(), "hello\n");
+    let idle = running.connect();
+    let begun = Instant::now();
+    assert_eq!(stop(running)[..6], ["dest", "dest gone", "close", "destroy", "reset", "stop listen"]);
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    drop(idle);
 }
