@@ -146,11 +146,14 @@ impl Out {
             stage.state = sys::LI_VRS_WRITE_CONTENT;
             stage.is_fed = true;
         });
+        // As in lighttpd2, it is kept meanwhile: where the request ends at once, it goes only after that.
+        source.keep();
         source.connect(self.stream());
         // The module may have let go of the connection at once.
         if self.stage().is_fed {
             self.tell(sys::LI_STREAM_CONNECTED_SOURCE);
         }
+        source.let_go();
     }
 
     /// The header is sent as that of a connection that is upgraded, and something feeds what comes after it.

@@ -4,7 +4,7 @@
 
 use crate::c_module::{compiled, need_compiler, with_module};
 use crate::program::VALGRIND;
-use crate::running::{exchange, start};
+use crate::running::start;
 use crate::violation::violation;
 use crate::{trial, trial_with};
 use libtest_mimic::Trial;
@@ -78,13 +78,11 @@ pub fn trials() -> Vec<Trial> {
         ("stop_at_once_where_nothing_is_open", stop_at_once_where_nothing_is_open),
     ];
     let over_http = over_http.map(|(name, test)| trial(format!("events::{name}"), test));
-    let under_valgrind: [(&str, fn()); 2] = [
-        ("that_clients_leave_under_valgrind", || that_clients_leave_over_http("freed", &VALGRIND)),
-        ("stop_with_the_server_under_valgrind", || stop_with_the_server("freed", &VALGRIND)),
-    ];
-    let under_valgrind =
-        under_valgrind.map(|(name, test)| trial_with(&[Need::Program(VALGRIND[0])], format!("events::{name}"), test));
-    need_compiler(tests.into_iter().chain(violations).chain(over_http).chain(under_valgrind).collect())
+    let under_valgrind = trial_with(&[Need::Program(VALGRIND[0])], "events::under_valgrind", || {
+        that_clients_leave_over_http("freed", &VALGRIND);
+        stop_with_the_server("freed", &VALGRIND);
+    });
+    need_compiler(tests.into_iter().chain(violations).chain(over_http).chain([under_valgrind]).collect())
 }
 
 fn perform(request: &mut Request<'_>, module: &Module<'_>, name: &str, told: &str) {
@@ -189,8 +187,8 @@ fn that_end_at_once(module: &Module<'_>) {
     let watched =
         |told| open_with(module, told, |request: &mut Request<'_>| perform(request, module, "events.watch", ""));
     watched("whole").close(Close::KeptAlive);
-    let lines = ["dest", "out source", "dest gone", "out source gone", "close", "destroy", "reset"];
-    expect(module, "whole at once", &lines);
+    let lines = ["dest", "out source", "dest gone", "out source gone", "close", "reset", "destroy"];
+    expect(module, "whole at once: the stream is there until it has been connected", &lines);
     let mut request = watched("");
     module.server().run_jobs(0);
     request.read_all();
@@ -465,17 +463,15 @@ fn of_any_kind_over_http() {
     running.get("/end");
     assert_eq!(client.answer().text(), "hello\n");
     for request in ["GET /open HTTP/1.0\r\n\r\n", "GET /open HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"] {
-        let text = thread::scope(|scope| {
-            let reader = scope.spawn(|| exchange(&running, request));
-            wait::until("it has ended", || {
-                running.get("/end");
-                if reader.is_finished() { Ok(()) } else { Err("it has not") }
-            });
-            reader.join().unwrap()
-        });
+        let mut client = running.connect();
+        client.send(request);
         let connection = if request.contains("close") { "Connection: close\r\n" } else { "" };
-        let rest = format!(" 200 OK\r\n{connection}Content-Type: text/event-stream\r\n\r\nhello\n");
-        assert_eq!(text["HTTP/1.1".len()..], rest);
+        let begin = format!(" 200 OK\r\n{connection}Content-Type: text/event-stream\r\n\r\nhello\n");
+        let text = client.read("HTTP/1.1".len() + begin.len());
+        assert_eq!(String::from_utf8_lossy(&text["HTTP/1.1".len()..]), begin);
+        running.get("/a");
+        running.get("/end");
+        assert_eq!(client.rest().0, b"a\n");
     }
     stop(running);
 }
@@ -601,9 +597,10 @@ fn stop_at_once_where_nothing_is_open() {
     let (_folder, file) = compiled("events");
     let running = start(&site(&file, 2, "guarded", &[]));
     assert_eq!(running.get("/whole").text(), "hello\n");
+    until_log(&running, &["dest", "dest gone", "close", "destroy", "reset"]);
     let idle = running.connect();
     let begun = Instant::now();
-    assert_eq!(stop(running)[..6], ["dest", "dest gone", "close", "destroy", "reset", "stop listen"]);
+    assert_eq!(stop(running)[5], "stop listen");
     assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
     drop(idle);
 }
