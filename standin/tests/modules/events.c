@@ -12,6 +12,8 @@
 
 #define MOST_WORKERS 8
 #define MOST_ORDERS 32
+/* more than the system takes for a client that does not read */
+#define MUCH 20000000
 
 static const char *const events[] = { "data", "limit", "dest", "source", "dest gone", "source gone", "destroy" };
 
@@ -85,12 +87,20 @@ static void begin(Response *response) {
 }
 
 static void give(Response *response, const char *text) {
+	char *much;
+
 	if (response->stream.out->is_closed) return;
 	if (NULL == response->vr && !li_streams_empty(&response->stream, NULL)) {
 		say(response->wrk, "waits");
 		return;
 	}
-	li_chunkqueue_append_mem(response->stream.out, text, strlen(text));
+	if (0 == strcmp(text, "much")) {
+		much = calloc(1, MUCH);
+		li_chunkqueue_append_mem(response->stream.out, much, MUCH);
+		free(much);
+	} else {
+		li_chunkqueue_append_mem(response->stream.out, text, strlen(text));
+	}
 	li_stream_notify_later(&response->stream);
 }
 
