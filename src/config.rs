@@ -8,7 +8,7 @@ use lighttpd2::{
     BooleanOption, Boxed, BoxedOption, Method, NumberOption, OptionKind, OptionRow, Pattern, Refusal, Server, Type,
     VRequest, Value,
 };
-use progress::{Entries, Format, OutOfRange, Range, Statuses, Template, TimeToLive};
+use progress::{Entries, Format, Interval, OutOfRange, Range, Statuses, Template, TimeToLive, Watchers};
 
 /// All options.
 pub const OPTIONS: &[OptionRow] = &[
@@ -76,6 +76,21 @@ pub fn set_entries(progress: &Progress, value: Value<'_>) -> Result<(), Refusal>
     let entries = number("progress.entries", value, Entries::RANGE, Entries::new)?;
     progress.set(|settings| settings.entries = entries);
     Ok(())
+}
+
+/// `progress.watchers`
+pub fn set_watchers(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let watchers = number("progress.watchers", value, Watchers::RANGE, Watchers::new)?;
+    progress.set(|settings| settings.watchers = watchers);
+    Ok(())
+}
+
+/// The value of `progress.stream`.
+pub fn interval(value: Value<'_>) -> Result<Interval, Refusal> {
+    if value.single().is_missing() || value.is_nothing() {
+        return Ok(Interval::default());
+    }
+    Ok(number("progress.stream", value, Interval::RANGE, Interval::new)?)
 }
 
 /// The value of `progress.track`, which takes none.

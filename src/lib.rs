@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `track` | `progress.track`: the life of a tracked request |
 //! | `show` | `progress.show`: answers about another request |
+//! | `stream` | `progress.stream`: events about another request |
 //! | `id` | which request another one is about |
 //! | `cors` | which pages may read answers |
 //! | `config`, `refusals` | what the configuration sets, and why a value is refused |
@@ -25,12 +26,13 @@ mod id;
 mod refusals;
 mod shared;
 mod show;
+mod stream;
 mod track;
 
 use lighttpd2::{
-    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Server, Setup, VRequest, sys,
+    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Outlet, Server, Setup, VRequest, sys,
 };
-use shared::{Plugin, Progress};
+use shared::{Desk, Plugin, Progress};
 use std::ffi::CStr;
 
 /// Text that tells a file with this module from one with lighttpd2's own, by its name and by what it says.
@@ -53,6 +55,7 @@ impl Module for Progress {
     const SETUPS: &'static [Setup<Self>] = &[
         Setup { name: c"progress.ttl", set: config::set_time_to_live },
         Setup { name: c"progress.entries", set: config::set_entries },
+        Setup { name: c"progress.watchers", set: config::set_watchers },
     ];
 
     const OPTIONS: &'static [OptionRow] = config::OPTIONS;
@@ -60,20 +63,42 @@ impl Module for Progress {
     const ACTIONS: &'static [Action<Self>] = &[
         Action { name: c"progress.track", create: track::create },
         Action { name: c"progress.show", create: show::create },
+        Action { name: c"progress.stream", create: stream::create },
     ];
 
     const INTERVAL: f64 = 1.0;
 
+    type Local = stream::Local;
+
     fn prepare(&self, server: Server, is_as_declared: Result<(), lighttpd2::LayoutError>) {
         // Not as it is loaded: the configuration has not said yet where lines of this level go.
         server.log(Level::Info, &format!("{VERSION}, written in Rust, takes the place of lighttpd2's own module"));
-        if let Err(reason) = is_as_declared.map_err(shared::Inactive::from).and_then(|()| self.make_table()) {
+        if let Err(reason) =
+            is_as_declared.map_err(shared::Inactive::from).and_then(|()| self.make_table(server.worker_count()))
+        {
             server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
         }
     }
 
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
         self.tend(server, worker, workers)
+    }
+
+    fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
+        stream::woken(plugin, desk);
+    }
+
+    fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
+        stream::beat(plugin, desk)
+    }
+
+    fn outlet_gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
+        stream::gone(plugin, desk, outlet);
+    }
+
+    fn stopping(plugin: Plugin<'_>) {
+        plugin.module().stop();
+        plugin.wake_all();
     }
 
     fn handle_response(plugin: Plugin<'_>, vr: VRequest<'_>, beginning: Beginning) {
@@ -93,7 +118,7 @@ impl Module for Progress {
     }
 
     fn panicked(&self, what: &CStr) -> &'static str {
-        if what == c"progress.show" {
+        if what == c"progress.show" || what == c"progress.stream" {
             return "";
         }
         // It may have left counters in the table which nobody would take out in time.

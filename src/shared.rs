@@ -2,12 +2,16 @@
 
 use crate::clock;
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
-use progress::{Counters, Entries, Key, Numbers, Table, TimeToLive};
+use progress::{Counters, Entries, Key, Numbers, Subject, Table, TimeToLive, Watchers, Workers};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// This module's plugin.
 pub type Plugin<'a> = lighttpd2::Plugin<'a, Progress>;
+
+/// What this module has at a worker.
+pub type Desk<'a> = lighttpd2::Desk<'a, Progress>;
 
 /// What all workers share.
 #[derive(Default)]
@@ -15,6 +19,11 @@ pub struct Progress {
     settings: Mutex<Settings>,
     /// There once the configuration was read; never where the module stays inactive.
     table: OnceLock<Table<Live>>,
+    /// What has ended and is watched at a worker, by the numbers of workers.
+    ended: OnceLock<Box<[Mutex<Vec<Subject>>]>>,
+    /// How many more may watch.
+    watchers_left: AtomicUsize,
+    is_stopping: AtomicBool,
 }
 
 /// What `setup` has set. It counts until the server is prepared.
@@ -22,6 +31,7 @@ pub struct Progress {
 pub struct Settings {
     pub time_to_live: TimeToLive,
     pub entries: Entries,
+    pub watchers: Watchers,
 }
 
 /// The counters of a running request.
@@ -49,10 +59,12 @@ impl Progress {
     }
 
     /// Becomes active, with what was set.
-    pub fn make_table(&self) -> Result<(), Inactive> {
+    pub fn make_table(&self, workers: usize) -> Result<(), Inactive> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(Inactive::NoKey)?;
+        self.ended.get_or_init(|| (0..workers).map(|_| Mutex::default()).collect());
         self.set(|settings| {
+            self.watchers_left.store(settings.watchers.count(), Relaxed);
             self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, Key::new(&key)));
         });
         Ok(())
@@ -63,6 +75,43 @@ impl Progress {
         if let Some(table) = self.table() {
             table.switch_off();
         }
+    }
+
+    /// Somebody wants to watch; whether there may be one more.
+    pub fn begin_watching(&self) -> bool {
+        !self.is_stopping() && self.watchers_left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Somebody who was let watch does so no more.
+    pub fn end_watching(&self) {
+        self.watchers_left.fetch_add(1, Relaxed);
+    }
+
+    /// What is watched at these workers has ended.
+    pub fn tell_ended(plugin: Plugin<'_>, (subject, workers): (Subject, Workers)) {
+        let Some(ended) = plugin.module().ended.get() else { return };
+        for worker in workers.among(ended.len()) {
+            ended[worker].lock().unwrap_or_else(PoisonError::into_inner).push(subject);
+            plugin.wake(worker);
+        }
+    }
+
+    /// What has ended and is watched at a worker, since it was last asked for.
+    pub fn take_ended(&self, worker: usize) -> Vec<Subject> {
+        let ended = self.ended.get().and_then(|ended| ended.get(worker));
+        ended
+            .map(|ended| std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
+    }
+
+    /// The server stops.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Relaxed);
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Relaxed)
     }
 
     /// Looks after a worker's share of the table.

@@ -92,13 +92,15 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    table.finish(tracked.ticket, vr.status(), end, clock::now());
+    let watched = table.finish(tracked.ticket, vr.status(), end, clock::now());
+    watched.into_iter().for_each(|watched| Progress::tell_ended(plugin, watched));
 }
 
 /// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
 pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
     let (Some(tracked), Some(table)) = (Tracked::from_word(word), plugin.module().table()) else { return };
-    table.finish(tracked.ticket, SWITCHING_PROTOCOLS, end(closing), clock::now());
+    let watched = table.finish(tracked.ticket, SWITCHING_PROTOCOLS, end(closing), clock::now());
+    watched.into_iter().for_each(|watched| Progress::tell_ended(plugin, watched));
 }
 
 fn end(closing: Closing) -> End {

@@ -8,6 +8,7 @@
 //! | `trampolines` | the functions that lighttpd2 calls, for any module; `guard` is where a panic in one of them ends |
 //! | `plugin` | a module's plugin, as lighttpd2 keeps it |
 //! | `timer` | a timer for each worker |
+//! | `desk` | what a module has at each worker: its own state, responses that go on, ways to be called |
 //! | `response` | hears of the responses of tracked requests as they go |
 //! | `server`, `connection`, `vrequest`, `value`, `pattern`, `counters`, `log` | lighttpd2's objects |
 //!
@@ -21,6 +22,7 @@ compile_error!("the byte counts of a running request are read as one word: only 
 
 mod connection;
 mod counters;
+mod desk;
 mod guard;
 mod log;
 mod module;
@@ -37,6 +39,7 @@ mod vrequest;
 
 pub use connection::{Closing, Connection};
 pub use counters::{Counts, LiveCounters};
+pub use desk::{Desk, Outlet};
 pub use log::{Level, Log};
 pub use module::{LayoutError, Module, load, unload};
 pub use pattern::{Pattern, PatternError};

@@ -3,7 +3,8 @@
 use super::guard::guard;
 use super::plugin::{Data, Pending, fill_in};
 use super::{
-    Action, Again, Beginning, Closing, Connection, Level, Log, OptionRow, Plugin, Server, Setup, VRequest, sys,
+    Action, Again, Beginning, Closing, Connection, Desk, Level, Log, OptionRow, Outlet, Plugin, Server, Setup,
+    VRequest, sys,
 };
 use std::error::Error;
 use std::ffi::CStr;
@@ -22,6 +23,8 @@ pub trait Module: Default + Send + Sync + 'static {
     const OPTIONS: &'static [OptionRow];
     /// Its actions.
     const ACTIONS: &'static [Action<Self>];
+    /// What it has at each worker for itself.
+    type Local: Default + 'static;
     /// How often [`tick`](Self::tick) is called, in seconds.
     const INTERVAL: f64;
 
@@ -31,6 +34,18 @@ pub trait Module: Default + Send + Sync + 'static {
 
     /// The time has come again for a worker, on its own thread: number `worker` of `workers`.
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again;
+
+    /// It was [woken](Plugin::wake) at a worker, on its thread.
+    fn woken(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);
+
+    /// About a twentieth of a second has passed at a worker where it [beats](Desk::start_beating); whether it goes on.
+    fn beat(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>) -> bool;
+
+    /// The client of a response that goes on is gone, or its server gives it up.
+    fn outlet_gone(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>, outlet: Outlet);
+
+    /// The server begins to stop. Called on the main thread, while the workers go on.
+    fn stopping(plugin: Plugin<'_, Self>);
 
     /// The response to a request has begun. Only called where [`VRequest::hear_response`] was, and where the module's
     /// [slot](super::Slot) of the request is set.

@@ -1,5 +1,6 @@
 //! A module's plugin, as lighttpd2 keeps it.
 
+use super::desk::Desks;
 use super::response::{self, Ears};
 use super::timer::Timers;
 use super::trampolines as call;
@@ -22,10 +23,11 @@ impl<M> Clone for Plugin<'_, M> {
 impl<M> Copy for Plugin<'_, M> {}
 
 /// What a plugin's `data` points at: the module, and what lighttpd2 has pointers into.
-pub(super) struct Data<M> {
+pub(super) struct Data<M: Module> {
     pub module: M,
     pub timers: Timers,
     pub ears: Ears,
+    pub desks: Desks<M>,
     /// These lists end with an entry without a name.
     options: Vec<sys::liPluginOption>,
     pointer_options: Vec<sys::liPluginOptionPtr>,
@@ -34,11 +36,11 @@ pub(super) struct Data<M> {
 }
 
 // SAFETY: the lists hold names and rows of tables, which are constants; lighttpd2 alone reads them.
-unsafe impl<M: Send> Send for Data<M> {}
+unsafe impl<M: Module> Send for Data<M> {}
 // SAFETY: as above.
-unsafe impl<M: Sync> Sync for Data<M> {}
+unsafe impl<M: Module> Sync for Data<M> {}
 
-impl<'a, M> Plugin<'a, M> {
+impl<'a, M: Module> Plugin<'a, M> {
     /// # Safety
     /// `plugin` was filled in by [`fill_in`] for this module, and stays registered during `'a`.
     pub(super) unsafe fn new(plugin: *mut sys::liPlugin) -> Self {
@@ -47,11 +49,18 @@ impl<'a, M> Plugin<'a, M> {
     }
 
     /// The module.
-    pub fn module(self) -> &'a M
-    where
-        M: Sync,
-    {
+    pub fn module(self) -> &'a M {
         &self.data().module
+    }
+
+    /// Has the module [woken](Module::woken) at a worker, from any thread. Does nothing where the worker has stopped.
+    pub fn wake(self, worker: usize) {
+        self.data().desks.wake(worker);
+    }
+
+    /// The same at all workers.
+    pub fn wake_all(self) {
+        (0..self.data().desks.count()).for_each(|worker| self.wake(worker));
     }
 
     pub(super) fn data(self) -> &'a Data<M> {
@@ -118,6 +127,7 @@ impl<M: Module> Default for Data<M> {
             module: M::default(),
             timers: Timers::default(),
             ears: Ears::new::<M>(),
+            desks: Desks::default(),
             options: options.chain([option(ptr::null(), sys::LI_VALUE_NONE, None)]).collect(),
             pointer_options: pointer_options
                 .chain([pointer_option(ptr::null(), sys::LI_VALUE_NONE, None, None)])
@@ -142,7 +152,7 @@ fn pointer_option(
 }
 
 /// What a plugin that is being registered under a name is to get.
-pub(super) struct Pending<M> {
+pub(super) struct Pending<M: Module> {
     pub name: *const sys::gchar,
     pub data: Option<Box<Data<M>>>,
 }
@@ -171,6 +181,7 @@ pub(super) unsafe fn fill_in<M: Module>(
     plugin.handle_prepare = Some(call::handle_prepare::<M>);
     plugin.handle_prepare_worker = Some(call::handle_prepare_worker::<M>);
     plugin.handle_worker_stop = Some(call::handle_worker_stop::<M>);
+    plugin.handle_stop_listen = Some(call::handle_stop_listen::<M>);
     plugin.handle_close = Some(call::handle_close::<M>);
     plugin.handle_vrclose = Some(call::handle_vrclose::<M>);
     plugin.data = Box::into_raw(data).cast();

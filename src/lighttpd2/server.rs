@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// How many workers it has.
-    pub(super) fn worker_count(self) -> usize {
+    pub fn worker_count(self) -> usize {
         // SAFETY: `new` was promised a server, whose number of workers does not change once they are prepared.
         unsafe { (*self.as_ptr()).worker_count as usize }
     }

@@ -47,7 +47,10 @@ pub(super) unsafe extern "C" fn handle_prepare_worker<M: Module>(
         let data = Plugin::<M>::new(plugin).data();
         let Some(server) = Server::new(srv).filter(|server| server.check_workers().is_ok()) else { return };
         guard(
-            || data.timers.start::<M>(server, worker, plugin),
+            || {
+                data.timers.start::<M>(server, worker, plugin);
+                data.desks.set_up(server, worker, plugin);
+            },
             |panic| report::<M>(srv, &data.module, M::NAME, panic),
         );
     }
@@ -61,8 +64,18 @@ pub(super) unsafe extern "C" fn handle_worker_stop<M: Module>(
     // SAFETY: lighttpd2 passes this plugin and a worker.
     unsafe {
         let data: &Data<M> = Plugin::new(plugin).data();
-        guard(|| data.timers.stop(worker), |panic| report::<M>(srv, &data.module, M::NAME, panic));
+        let stop = || {
+            data.timers.stop(worker);
+            data.desks.clear(worker);
+        };
+        guard(stop, |panic| report::<M>(srv, &data.module, M::NAME, panic));
     }
+}
+
+pub(super) unsafe extern "C" fn handle_stop_listen<M: Module>(srv: *mut sys::liServer, plugin: *mut sys::liPlugin) {
+    // SAFETY: lighttpd2 passes this plugin.
+    let plugin = unsafe { Plugin::<M>::new(plugin) };
+    guard(|| M::stopping(plugin), |panic| report::<M>(srv, plugin.module(), M::NAME, panic));
 }
 
 pub(super) unsafe extern "C" fn handle_close<M: Module>(

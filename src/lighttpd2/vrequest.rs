@@ -1,7 +1,9 @@
 //! A request.
 
 use super::log::{self, Level, Log};
-use super::{BooleanOption, Boxed, BoxedOption, LiveCounters, Module, NumberOption, Pattern, Plugin, response, value};
+use super::{
+    BooleanOption, Boxed, BoxedOption, Desk, LiveCounters, Module, NumberOption, Pattern, Plugin, response, value,
+};
 use crate::sys;
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -21,6 +23,9 @@ pub struct Method(sys::liHttpMethod);
 impl Method {
     /// The method of uploads.
     pub const POST: Self = Self(sys::LI_HTTP_METHOD_POST);
+
+    /// The method of requests for headers alone.
+    pub const HEAD: Self = Self(sys::LI_HTTP_METHOD_HEAD);
 
     /// The method of questions about what may be asked.
     pub const OPTIONS: Self = Self(sys::LI_HTTP_METHOD_OPTIONS);
@@ -145,7 +150,7 @@ impl<'a> VRequest<'a> {
     }
 
     /// The word that `plugin` keeps in it.
-    pub fn slot<T>(self, plugin: Plugin<'_, T>) -> Slot<'a> {
+    pub fn slot<T: Module>(self, plugin: Plugin<'_, T>) -> Slot<'a> {
         // SAFETY: `new` was promised a live request, which has a slot for each plugin.
         unsafe { Slot(NonNull::new_unchecked((*(*self.as_ptr()).plugin_ctx).pdata.add(plugin.id())), PhantomData) }
     }
@@ -158,6 +163,13 @@ impl<'a> VRequest<'a> {
     pub unsafe fn counters(self) -> Option<LiveCounters> {
         // SAFETY: `new` was promised a live request, and the caller promises the rest.
         unsafe { LiveCounters::of(self.vr) }
+    }
+
+    /// What the module has at its worker.
+    pub fn desk<M: Module>(self, plugin: Plugin<'a, M>) -> Option<Desk<'a, M>> {
+        // SAFETY: `new` was promised a live request, which has a worker.
+        let number = unsafe { (*(*self.as_ptr()).wrk).ndx } as usize;
+        plugin.data().desks.at(number)
     }
 
     /// Lets the module [hear](Module::handle_response) when its response begins. To be asked once the plugin's slot of it is

@@ -27,7 +27,7 @@ impl Key {
 }
 
 /// 128 bits that stand for an id: so many that two ids of one table are not alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u64; 2]);
 
 impl Fingerprint {

@@ -220,6 +220,11 @@ impl Format {
         found.ok_or_else(|| UnknownFormat(name.to_vec()))
     }
 
+    /// What new pages get: all that is known.
+    pub fn full() -> &'static Self {
+        FORMATS.iter().find(|format| std::ptr::eq(format.texts, &FULL)).unwrap_or_default()
+    }
+
     /// The names of all formats, for messages.
     pub fn names() -> String {
         FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ")

@@ -9,6 +9,7 @@
 //! | `fingerprint` | what stands for an id in there |
 //! | `format`, `template` | the formats of answers: a table, and what the configuration spells out; both are made of what is in `piece` |
 //! | `callback` | the names of functions that answers call |
+//! | `watch` | who is to hear of a request's end |
 //!
 //! Nothing here knows lighttpd2. The clock is passed in, and what a running request counts is read through [`Counters`].
 #![forbid(unsafe_code)]
@@ -35,17 +36,19 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod untracked;
+mod watch;
 
 pub use callback::Callback;
 pub use fingerprint::Key;
 pub use format::{FORMATS, Format, UnknownFormat};
 pub use id::RequestId;
-pub use limits::{Entries, OutOfRange, Range, TimeToLive, Timestamp};
+pub use limits::{Entries, Interval, OutOfRange, Range, TimeToLive, Timestamp, Watchers};
 pub use numbers::{Counters, Numbers};
 pub use outcome::{End, Outcome, Side};
 pub use piece::About;
-pub use query::request_id;
+pub use query::{request_id, value};
 pub use snapshot::{Phase, Response, Snapshot, State};
 pub use statuses::{NoStatus, Statuses};
 pub use table::{NotTracked, Off, Table, Ticket};
 pub use template::{Template, TemplateError};
+pub use watch::{Subject, Workers};

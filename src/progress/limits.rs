@@ -27,6 +27,14 @@ pub struct TimeToLive(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entries(u32);
 
+/// How many watch requests at once: 0 to 1000000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watchers(u32);
+
+/// How much time there is at the least between two things that a watcher is told, in milliseconds: 50 to 60000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(u32);
+
 /// What the entries of a table are limited by.
 pub(crate) struct Limits {
     /// How long a finished request stays known.
@@ -104,6 +112,59 @@ impl Default for Entries {
     /// A million.
     fn default() -> Self {
         Self(1_000_000)
+    }
+}
+
+impl Watchers {
+    /// What is accepted.
+    pub const RANGE: Range = Range { least: 0, most: 1_000_000, unit: "watchers" };
+
+    /// So many.
+    ///
+    /// # Errors
+    /// Where it is out of range.
+    pub fn new(watchers: i64) -> Result<Self, OutOfRange> {
+        Self::RANGE.check(watchers).map(Self)
+    }
+
+    /// How many.
+    pub fn count(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Default for Watchers {
+    /// A thousand.
+    fn default() -> Self {
+        Self(1_000)
+    }
+}
+
+impl Interval {
+    /// The longest one, in milliseconds.
+    pub const MOST: u64 = 60_000;
+
+    /// What is accepted.
+    pub const RANGE: Range = Range { least: 50, most: Self::MOST as u32, unit: "milliseconds" };
+
+    /// So many milliseconds.
+    ///
+    /// # Errors
+    /// Where it is out of range.
+    pub fn new(milliseconds: i64) -> Result<Self, OutOfRange> {
+        Self::RANGE.check(milliseconds).map(Self)
+    }
+
+    /// Its length in milliseconds.
+    pub fn milliseconds(self) -> u64 {
+        self.0.into()
+    }
+}
+
+impl Default for Interval {
+    /// A quarter of a second.
+    fn default() -> Self {
+        Self(250)
     }
 }
 

@@ -7,7 +7,9 @@ use super::index::{Index, PLACES};
 use super::limits::Limits;
 use super::rate::Rate;
 use super::slab::Slab;
-use super::{Counters, End, NotTracked, Numbers, Outcome, Response, Side, Snapshot, TimeToLive, Timestamp};
+use super::{
+    Counters, End, NotTracked, Numbers, Outcome, Response, Side, Snapshot, Subject, TimeToLive, Timestamp, Workers,
+};
 
 /// A place in the index with this bit is an index of the slab; one without it is a position in the history.
 const RUNNING: u32 = 1 << history::POSITION_BITS;
@@ -36,6 +38,8 @@ struct Running<C> {
     counters: C,
     response: Response,
     rate: Rate,
+    /// Workers that are to hear of its end.
+    watchers: Workers,
 }
 
 impl<C> Default for Shard<C> {
@@ -74,6 +78,7 @@ impl<C: Counters> Shard<C> {
                 counters: counters.clone(),
                 response: Response::Awaited,
                 rate: Rate::default(),
+                watchers: Workers::default(),
             };
             let index = self.running.insert(running);
             if index < RUNNING {
@@ -98,12 +103,21 @@ impl<C: Counters> Shard<C> {
     }
 
     /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
-    pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) {
+    /// Returns what it was, and which workers are to hear of it, where there are any.
+    pub fn end(
+        &mut self,
+        index: u32,
+        status: i32,
+        end: End,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<(Subject, Workers)> {
         let Limits { time_to_live, budget } = limits;
-        let Some(running) = self.running.remove(index) else { return };
-        let Running { fingerprint, is_superseded, began, .. } = running;
+        let running = self.running.remove(index)?;
+        let Running { fingerprint, is_superseded, began, watchers, .. } = running;
         if is_superseded {
-            return self.allowance.regain(budget);
+            self.allowance.regain(budget);
+            return None;
         }
         let given = running.counters.read();
         let end = match running.response {
@@ -131,6 +145,7 @@ impl<C: Counters> Shard<C> {
                 self.allowance.regain(budget);
             }
         }
+        (!watchers.is_empty()).then_some((Subject(fingerprint), watchers))
     }
 
     /// The response to the running entry at `index` has begun.
@@ -138,6 +153,14 @@ impl<C: Counters> Shard<C> {
         if let Some(running) = self.running.get_mut(index) {
             running.response = response;
             running.rate.restart(running.counters.read().sent(), running.began, now);
+        }
+    }
+
+    /// Lets a worker hear of the end of the request with this fingerprint, if it runs.
+    pub fn watch(&mut self, fingerprint: Fingerprint, worker: usize) {
+        let place = self.find(fingerprint).filter(|place| place & RUNNING != 0);
+        if let Some(running) = place.and_then(|place| self.running.get_mut(place % RUNNING)) {
+            running.watchers.add(worker);
         }
     }
 

@@ -6,7 +6,7 @@ const LEAST: i32 = 100;
 const MOST: i32 = 599;
 
 /// A set of HTTP statuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Statuses([u64; 8]);
 
 /// What is no status, nor a class of them.

@@ -5,7 +5,7 @@ use super::fingerprint::Fingerprint;
 use super::limits::Limits;
 use super::shard::Shard;
 use super::untracked::Untracked;
-use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, TimeToLive, Timestamp};
+use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp, Workers};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -146,9 +146,10 @@ impl<C: Counters> Table<C> {
         guarded.shard.lock().begin_response(ticket.index, response, now);
     }
 
-    /// Ends a request. Its last numbers stay known for the time to live.
-    pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) {
-        self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits));
+    /// Ends a request. Its last numbers stay known for the time to live. Returns what it was, and which workers
+    /// [watch](Self::watch) it, where any do.
+    pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) -> Option<(Subject, Workers)> {
+        self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits))
     }
 
     /// What is known of the request that `id` belongs to.
@@ -156,10 +157,35 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the table is switched off.
     pub fn look_up(&self, id: RequestId<'_>, now: Timestamp) -> Result<Option<Snapshot>, Off> {
-        let fingerprint = self.key.fingerprint(id);
+        self.with_shard_of(self.key.fingerprint(id), |shard, fingerprint| {
+            shard.look_up(fingerprint, now, self.limits.time_to_live)
+        })
+    }
+
+    /// What can be watched under `id`.
+    pub fn subject(&self, id: RequestId<'_>) -> Subject {
+        Subject(self.key.fingerprint(id))
+    }
+
+    /// What is known of the request that is watched. If it runs, `worker` is told by [`finish`](Self::finish) when it ends.
+    ///
+    /// # Errors
+    /// Where the table is switched off.
+    pub fn watch(&self, Subject(fingerprint): Subject, worker: usize, now: Timestamp) -> Result<Option<Snapshot>, Off> {
+        self.with_shard_of(fingerprint, |shard, fingerprint| {
+            shard.watch(fingerprint, worker);
+            shard.look_up(fingerprint, now, self.limits.time_to_live)
+        })
+    }
+
+    fn with_shard_of<R>(
+        &self,
+        fingerprint: Fingerprint,
+        look: impl FnOnce(&mut Shard<C>, Fingerprint) -> R,
+    ) -> Result<R, Off> {
         let Padded(guarded) = &self.shards[self.number(fingerprint)];
         let mut shard = guarded.shard.lock();
-        if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, now, self.limits.time_to_live)) }
+        if self.is_off() { Err(Off) } else { Ok(look(&mut shard, fingerprint)) }
     }
 
     /// Removes entries whose time is over, of each `parts`th shard from number `part` on, and gives back memory that has no

@@ -134,6 +134,25 @@ pub const TESTS: &[Test] = &[
     Test::new("config::template_with_a_number_is_refused", || {
         action("progress.show", json!({ "type": "text/xml", "unknown": 3 }), &no_format("list"));
     }),
+    Test::new("config::a_short_interval_is_refused", || {
+        action("progress.stream", json!(49), "progress.stream: expected 50 to 60000 milliseconds, got 49");
+    }),
+    Test::new("config::a_long_interval_is_refused", || {
+        action("progress.stream", json!(60_001), "progress.stream: expected 50 to 60000 milliseconds, got 60001");
+    }),
+    Test::new("config::an_interval_that_is_text_is_refused", || {
+        action(
+            "progress.stream",
+            json!("x"),
+            "expected number, got string: progress.stream takes 50 to 60000 milliseconds",
+        );
+    }),
+    Test::new("config::watchers_below_zero_are_refused", || {
+        setup("progress.watchers", json!(-1), "progress.watchers: expected 0 to 1000000 watchers, got -1");
+    }),
+    Test::new("config::too_many_watchers_are_refused", || {
+        setup("progress.watchers", json!(1_000_001), "progress.watchers: expected 0 to 1000000 watchers, got 1000001");
+    }),
     Test::new("config::unknown_setup_is_refused", || setup("progress.nope", json!(3), "unknown setup progress.nope")),
     Test::new("config::unknown_action_is_refused", || {
         action("progress.nope", json!(null), "unknown action progress.nope")
@@ -269,6 +288,8 @@ fn accepted() {
         ("progress.ttl", json!(31_536_000)),
         ("progress.entries", json!(1000)),
         ("progress.entries", json!([50_000_000])),
+        ("progress.watchers", json!(0)),
+        ("progress.watchers", json!([1_000_000])),
         ("progress.methods", json!("GET")),
         ("progress.methods", json!(["GET", "POST", "PUT", "CONNECT"])),
         ("progress.methods", json!([])),
@@ -289,6 +310,9 @@ fn accepted() {
         ("progress.show", json!(null)),
         ("progress.show", json!(["legacy"])),
         ("progress.track", json!(null)),
+        ("progress.stream", json!(null)),
+        ("progress.stream", json!(50)),
+        ("progress.stream", json!([60_000])),
         ("progress.methods", json!("PUT")),
         ("progress.methods", json!(["PUT", "GET"])),
         ("progress.methods", json!(null)),

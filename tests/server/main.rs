@@ -20,6 +20,7 @@ mod show;
 mod sites;
 mod status;
 mod stop;
+mod stream;
 mod template;
 mod tls;
 mod upgrade;
@@ -45,6 +46,7 @@ const ALL: &[&[Test]] = &[
     show::TESTS,
     status::TESTS,
     stop::TESTS,
+    stream::TESTS,
     template::TESTS,
     tls::TESTS,
     upgrade::TESTS,

@@ -179,7 +179,7 @@ fn belong_to_who_prepares_the_worker() {
             scope.spawn(|| {
                 bench.module.handle_prepare_worker(1);
                 let event_loop = bench.server().event_loop(1);
-                assert_eq!(event_loop.queues(), 1, "the module's own");
+                assert_eq!(event_loop.queues(), 2, "the module's own");
                 assert!(event_loop.pass_time(DELAY) > 0, "its time has not come");
                 bench.module.handle_worker_stop(1);
                 assert_eq!(event_loop.queues(), 0);

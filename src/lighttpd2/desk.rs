@@ -1,0 +1,340 @@
+//! What a module has at each worker: state of its own, responses that go on, and ways to be called.
+
+use super::guard::guard;
+use super::trampolines::report;
+use super::{Module, Plugin, Server, VRequest, sys};
+use std::cell::{Cell, RefCell, RefMut, UnsafeCell};
+use std::ffi::c_void;
+use std::marker::PhantomPinned;
+use std::mem::{self, offset_of};
+use std::pin::Pin;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+use std::thread::{self, ThreadId};
+
+/// In seconds: the shortest time after which lighttpd2 calls a timer again.
+const BEAT: f64 = 0.05;
+
+const NAME: &std::ffi::CStr = c"a module's beat";
+
+/// The desks of all workers, by their numbers. They stay where they are until all workers are gone.
+pub(super) struct Desks<M: Module>(RwLock<Vec<Option<PinnedDesk<M>>>>);
+
+type PinnedDesk<M> = Pin<Box<Inner<M>>>;
+
+/// What a module has at the worker that calls it.
+pub struct Desk<'a, M: Module>(&'a Inner<M>);
+
+impl<M: Module> Clone for Desk<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Module> Copy for Desk<'_, M> {}
+
+/// A response that goes on, by its place among those of a desk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Outlet(u32);
+
+struct Inner<M: Module> {
+    /// Where it may be used. Its memory is freed elsewhere, when that thread is gone.
+    owner: ThreadId,
+    number: usize,
+    server: Server,
+    plugin: *mut sys::liPlugin,
+    job: UnsafeCell<sys::liJob>,
+    /// Stands for the job on other threads; NULL once the worker stops. Changed under the lock of [`Desks`].
+    job_reference: AtomicPtr<sys::liJobRef>,
+    queue: UnsafeCell<sys::liWaitQueue>,
+    element: UnsafeCell<sys::liWaitQueueElem>,
+    sources: RefCell<Sources<M>>,
+    local: RefCell<M::Local>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: a desk is made and used on its worker's thread, as `Desks::at` sees to. What other threads use of it is the reference of
+// its job, under the lock of `Desks`, and its memory, when the worker is gone.
+unsafe impl<M: Module> Send for Inner<M> {}
+// SAFETY: as above.
+unsafe impl<M: Module> Sync for Inner<M> {}
+
+/// What gives responses, by the places that outlets have.
+struct Sources<M: Module> {
+    places: Vec<*mut Source<M>>,
+    free: Vec<u32>,
+}
+
+/// What gives a response that goes on. lighttpd2 knows it by the stream at its beginning.
+#[repr(C)]
+struct Source<M: Module> {
+    stream: sys::liStream,
+    desk: *const Inner<M>,
+    /// `None` once the module has closed it, or was told that it is gone.
+    outlet: Cell<Option<Outlet>>,
+}
+
+impl<M: Module> Default for Desks<M> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<M: Module> Desks<M> {
+    /// Sets a worker's desk up.
+    ///
+    /// # Safety
+    /// To be called in `handle_prepare_worker` of `plugin`, for `worker`. The desks are freed after the workers.
+    pub unsafe fn set_up(&self, server: Server, worker: *mut sys::liWorker, plugin: *mut sys::liPlugin) {
+        // SAFETY: the caller promises a worker; zero is what these hold before they are used.
+        let (number, job, queue, element) =
+            unsafe { ((*worker).ndx as usize, mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        let desk = Box::pin(Inner {
+            owner: thread::current().id(),
+            number,
+            server,
+            plugin,
+            job,
+            job_reference: AtomicPtr::default(),
+            queue,
+            element,
+            sources: RefCell::new(Sources { places: Vec::new(), free: Vec::new() }),
+            local: RefCell::default(),
+            _pinned: PhantomPinned,
+        });
+        // SAFETY: the desk is not moved; its loop is the calling thread's, and lives until `clear` has let it go.
+        unsafe {
+            let event_loop = &raw mut (*worker).loop_;
+            sys::li_job_init(desk.job.get(), Some(on_job::<M>));
+            let reference = sys::li_job_ref(&raw mut (*event_loop).jobqueue, desk.job.get());
+            desk.job_reference.store(reference, Relaxed);
+            let (queue, data) = (desk.queue.get(), ptr::from_ref(&*desk).cast_mut().cast());
+            sys::li_waitqueue_init(queue, event_loop, NAME.as_ptr(), Some(on_beat::<M>), BEAT, data);
+            sys::glue_waitqueue_set_keep_loop_alive(queue, 0);
+        }
+        let mut desks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if desks.len() <= number {
+            desks.resize_with(number + 1, || None);
+        }
+        desks[number] = Some(desk);
+    }
+
+    /// Lets a worker's loop go, if that was not done yet: lighttpd2 stops some workers twice. Nothing is called at the desk any
+    /// more.
+    ///
+    /// # Safety
+    /// To be called in `handle_worker_stop`, for `worker`.
+    pub unsafe fn clear(&self, worker: *mut sys::liWorker) {
+        let desks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the caller promises a worker. The desk belongs to the calling thread.
+        unsafe {
+            let Some(Some(desk)) = desks.get((*worker).ndx as usize) else { return };
+            let reference = desk.job_reference.swap(ptr::null_mut(), Relaxed);
+            if !reference.is_null() {
+                sys::li_job_ref_release(reference);
+                sys::li_job_clear(desk.job.get());
+                sys::li_waitqueue_stop(desk.queue.get());
+            }
+        }
+    }
+
+    /// Has the module [woken](Module::woken) at a worker, from any thread. Does nothing where the worker has stopped.
+    pub fn wake(&self, number: usize) {
+        let desks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(desk)) = desks.get(number) {
+            let reference = desk.job_reference.load(Relaxed);
+            if !reference.is_null() {
+                // SAFETY: the worker's queue is there, since `clear`, which comes before it goes, needs the lock that is held.
+                unsafe { sys::li_job_async(reference) };
+            }
+        }
+    }
+
+    /// How many desks there are.
+    pub fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The desk of a worker, if it is the calling thread's.
+    pub fn at(&self, number: usize) -> Option<Desk<'_, M>> {
+        let desks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let desk: *const Inner<M> = &**desks.get(number)?.as_ref()?;
+        // SAFETY: a desk stays where it is until all of them are dropped.
+        let desk = unsafe { &*desk };
+        desk.is_here().then_some(Desk(desk))
+    }
+}
+
+impl<M: Module> Inner<M> {
+    fn is_here(&self) -> bool {
+        self.owner == thread::current().id() && !self.job_reference.load(Relaxed).is_null()
+    }
+}
+
+impl<'a, M: Module> Desk<'a, M> {
+    /// The number of its worker.
+    pub fn number(self) -> usize {
+        self.0.number
+    }
+
+    /// The module's own state there. It is not to be kept while anything of lighttpd2 is called but what is here.
+    pub fn local(self) -> RefMut<'a, M::Local> {
+        self.0.local.borrow_mut()
+    }
+
+    /// Lets the module [beat](Module::beat) from now on, until it has enough.
+    pub fn start_beating(self) {
+        let (queue, element) = (self.0.queue.get(), self.0.element.get());
+        // SAFETY: `Desks::at` has seen that this is the worker's thread and that its loop is there.
+        unsafe {
+            if (*element).queued == 0 {
+                sys::li_waitqueue_push(queue, element);
+                sys::li_waitqueue_update(queue);
+            }
+        }
+    }
+
+    /// Answers a request of this worker's with what is [sent](Self::send) from now on. `None` where something answers it already.
+    pub fn respond(self, vr: VRequest<'_>, status: i32) -> Option<Outlet> {
+        let vr = vr.as_ptr();
+        // SAFETY: a view of a request is of a live one on its worker's thread, which is this one, as `VRequest::desk` has seen.
+        // lighttpd2 takes references of its own to both streams. A source begins with its stream, which `li_stream_init` makes
+        // one, and is freed by `source_event` when nobody has it any more.
+        unsafe {
+            if sys::li_vrequest_handle_indirect(vr, ptr::null_mut()) == 0 {
+                return None;
+            }
+            let source =
+                Box::into_raw(Box::new(Source { stream: mem::zeroed(), desk: self.0, outlet: Cell::new(None) }));
+            let event_loop = &raw mut (*(*vr).wrk).loop_;
+            sys::li_stream_init(source.cast(), event_loop, Some(source_event::<M>));
+            let outlet = self.0.sources.borrow_mut().place(source);
+            (*source).outlet.set(Some(outlet));
+            let drain = sys::li_stream_null_new(event_loop);
+            sys::li_vrequest_indirect_connect(vr, drain, source.cast());
+            sys::li_stream_release(drain);
+            sys::li_stream_release(source.cast());
+            (*vr).response.http_status = status;
+            sys::li_vrequest_indirect_headers_ready(vr);
+            Some(outlet)
+        }
+    }
+
+    /// Whether all that was sent has gone into the socket.
+    pub fn is_idle(self, outlet: Outlet) -> bool {
+        self.source(outlet).is_some_and(|source| {
+            // SAFETY: `source` found one that is there, on this thread.
+            unsafe { sys::li_streams_empty(source.cast(), ptr::null_mut()) != 0 }
+        })
+    }
+
+    /// Sends more of a response.
+    pub fn send(self, outlet: Outlet, bytes: &[u8]) {
+        if let Some(source) = self.source(outlet) {
+            // SAFETY: `source` found one that is there, on this thread, with its queue; lighttpd2 copies the bytes, and calls nothing
+            // of the module's before this returns.
+            unsafe {
+                let queue = (*source).stream.out;
+                sys::li_chunkqueue_append_mem(queue, bytes.as_ptr().cast(), bytes.len() as sys::gssize);
+                sys::li_stream_notify_later(source.cast());
+            }
+        }
+    }
+
+    /// Ends a response. The module hears no more of it.
+    pub fn close(self, outlet: Outlet) {
+        if let Some(source) = self.source(outlet) {
+            self.0.sources.borrow_mut().remove(outlet);
+            // SAFETY: as in `send`.
+            unsafe {
+                (*source).outlet.set(None);
+                (*(*source).stream.out).is_closed = 1;
+                sys::li_stream_notify_later(source.cast());
+            }
+        }
+    }
+
+    fn source(self, outlet: Outlet) -> Option<*mut Source<M>> {
+        self.0.sources.borrow().places.get(outlet.0 as usize).copied().filter(|source| !source.is_null())
+    }
+}
+
+impl<M: Module> Sources<M> {
+    fn place(&mut self, source: *mut Source<M>) -> Outlet {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(ptr::null_mut());
+            (self.places.len() - 1) as u32
+        });
+        self.places[place as usize] = source;
+        Outlet(place)
+    }
+
+    fn remove(&mut self, outlet: Outlet) {
+        self.places[outlet.0 as usize] = ptr::null_mut();
+        self.free.push(outlet.0);
+        if self.free.len() == self.places.len() {
+            (self.places, self.free) = (Vec::new(), Vec::new());
+        }
+    }
+}
+
+/// Called by lighttpd2 when something happens to what gives a response.
+unsafe extern "C" fn source_event<M: Module>(stream: *mut sys::liStream, event: sys::liStreamEvent) {
+    let source = stream.cast::<Source<M>>();
+    // SAFETY: `Desk::respond` has made the stream a part of a source, which is there until its last event; its desk is there until
+    // all connections are gone. On another thread than the desk's, which is gone then, the source alone is looked at.
+    unsafe {
+        let is_last = event == sys::LI_STREAM_DESTROY;
+        if is_last || event == sys::LI_STREAM_DISCONNECTED_DEST {
+            let desk = &*(*source).desk;
+            if let Some(outlet) = (*source).outlet.take().filter(|_| desk.is_here()) {
+                desk.sources.borrow_mut().remove(outlet);
+                let plugin = Plugin::<M>::new(desk.plugin);
+                guard(
+                    || M::outlet_gone(plugin, Desk(desk), outlet),
+                    |panic| report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic),
+                );
+            }
+        }
+        if is_last {
+            drop(Box::from_raw(source));
+        }
+    }
+}
+
+/// Called by lighttpd2 when a worker was woken.
+unsafe extern "C" fn on_job<M: Module>(job: *mut sys::liJob) {
+    // SAFETY: lighttpd2 passes the job that `set_up` has made, which is a part of a desk, on its worker's thread.
+    unsafe {
+        let desk = &*job.byte_sub(offset_of!(Inner<M>, job)).cast::<Inner<M>>();
+        let plugin = Plugin::<M>::new(desk.plugin);
+        if desk.is_here() {
+            guard(
+                || M::woken(plugin, Desk(desk)),
+                |panic| report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic),
+            );
+        }
+    }
+}
+
+/// Called by lighttpd2 when the time of a beat has come.
+unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut c_void) {
+    // SAFETY: lighttpd2 passes what `set_up` gave it, on the worker's thread; the module sees neither queue nor element.
+    unsafe {
+        let desk = &*desk.cast::<Inner<M>>();
+        let plugin = Plugin::<M>::new(desk.plugin);
+        sys::li_waitqueue_pop(queue);
+        let goes_on = guard(
+            || M::beat(plugin, Desk(desk)),
+            |panic| {
+                report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic);
+                false
+            },
+        );
+        if goes_on {
+            sys::li_waitqueue_push(queue, desk.element.get());
+        }
+        sys::li_waitqueue_update(queue);
+    }
+}

@@ -1,0 +1,47 @@
+//! Who watches a request.
+
+use super::fingerprint::Fingerprint;
+
+/// What is watched: whichever request an id belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(pub(crate) Fingerprint);
+
+/// Workers, by their numbers. All from number 63 on stand for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workers(u64);
+
+impl Workers {
+    const LAST: usize = u64::BITS as usize - 1;
+
+    /// Adds one.
+    pub fn add(&mut self, worker: usize) {
+        self.0 |= 1 << worker.min(Self::LAST);
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those among the first `count`.
+    pub fn among(self, count: usize) -> impl Iterator<Item = usize> {
+        (0..count).filter(move |worker| self.0 >> worker.min(&Self::LAST) & 1 != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_what_was_added() {
+        let mut workers = Workers::default();
+        assert!(workers.is_empty());
+        for worker in [0, 5, 62] {
+            workers.add(worker);
+        }
+        assert!(!workers.is_empty() && workers.among(100).eq([0, 5, 62]) && workers.among(6).eq([0, 5]));
+        workers.add(70);
+        assert!(workers.among(66).eq([0, 5, 62, 63, 64, 65]));
+    }
+}
