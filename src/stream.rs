@@ -220,6 +220,8 @@ impl Local {
             goes_on
         });
         match group.watchers.iter().map(|watcher| watcher.due.0).min() {
+            // What begins is to be noticed before it has ended.
+            Some(_) if news.snapshot.is_none() => group.due = now.0,
             Some(due) => group.due = due,
             None => drop(entry.remove()),
         }
