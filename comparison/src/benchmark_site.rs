@@ -26,6 +26,8 @@ pub struct BenchmarkSite<'a> {
     pub time_to_live: u32,
     /// How many entries there may be, for modules that can be told.
     pub entries: Option<u32>,
+    /// How many may watch at `/events`, for modules that push.
+    pub watchers: Option<u32>,
     /// Kinds that are answered otherwise, and what `progress.show` is given for them.
     pub forms: Vec<(&'static str, Value)>,
     /// What `/KIND/plain` answers, for each kind.
@@ -50,6 +52,7 @@ impl<'a> BenchmarkSite<'a> {
             workers,
             time_to_live: 600,
             entries: None,
+            watchers: None,
             forms: vec![],
             plain: vec![("unknown", unknown)],
             wrap: vec![],
@@ -74,6 +77,13 @@ impl<'a> BenchmarkSite<'a> {
         };
         let site = match self.entries {
             Some(entries) => site.set("progress.entries", entries),
+            None => site,
+        };
+        let site = match self.watchers {
+            Some(watchers) => {
+                let events = Rule::path("/events").set("progress.stream", ());
+                site.set("progress.watchers", watchers).rule(events)
+            }
             None => site,
         };
         let site = site.lighttpd2_option("keepalive.requests", 100_000_000).lighttpd2_option("keepalive.timeout", 600);

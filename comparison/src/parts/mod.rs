@@ -5,6 +5,7 @@ pub mod latency;
 mod memory;
 mod others;
 pub mod polls;
+mod push;
 pub mod scale;
 mod stopping;
 
@@ -32,8 +33,16 @@ pub struct Plan {
     run: Run,
 }
 
-pub const ALL: &[Plan] =
-    &[polls::PLAN, instructions::PLAN, memory::PLAN, scale::PLAN, latency::PLAN, stopping::PLAN, others::PLAN];
+pub const ALL: &[Plan] = &[
+    polls::PLAN,
+    instructions::PLAN,
+    memory::PLAN,
+    scale::PLAN,
+    latency::PLAN,
+    stopping::PLAN,
+    others::PLAN,
+    push::PLAN,
+];
 
 impl Plan {
     /// Measures it, if that can be done here.
