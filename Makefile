@@ -8,7 +8,7 @@ BUILT = $(TARGET)/release/$(NAME)
 # A name that only this module exports, to tell it from the C module.
 MARK = MOD_PROGRESS_IN_RUST
 
-.PHONY: all demo install uninstall check test bench bench-quick help
+.PHONY: all demo install uninstall check test bench bench-quick client help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -60,6 +60,12 @@ bench-quick: bench-hosts ## the same in two minutes, not for quoting
 bench-hosts:
 	@scripts/need cc libclang
 	@$(CARGO) build --release --locked -p mod_progress -p standin -p comparison
+
+# The module's text in a function that returns what it exports.
+CLIENT = examples/upload/client/progress
+client: ## write the plain script of the browser's client anew from the module
+	@{ echo '// progress.mjs as a plain script, which defines modProgress; `make client` writes it.'; \
+	echo 'var modProgress = (() => {'; echo '"use strict";'; sed 's/^export {/return {/' $(CLIENT).mjs; echo '})();'; } > $(CLIENT).js
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done
