@@ -4,7 +4,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use testkit::{Host, Site};
+use testkit::{Host, Site, Step};
 use upload_page::{Line, Rates, example};
 
 const USAGE: &str = "\
@@ -57,7 +57,7 @@ fn run(options: &Options) -> Result<(), String> {
     let failed = |error: io::Error| error.to_string();
     let host = options.host.as_deref().map_or_else(Host::choose, Host::named)?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    let backend = example::backend(example::PAGE, 200);
+    let backend = example::backend(|_| vec![Step::ReadBody, Step::Answer(200)]);
     let server = example::add_to(Site::new().workers(WORKERS), &backend, DOWNLOAD_SIZE).start(&host)?;
     let rates = Rates { up: options.rate, down: options.rate.saturating_mul(10) };
     let line = Line::to(server.address(), rates).map_err(failed)?;

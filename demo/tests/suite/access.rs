@@ -2,7 +2,7 @@
 
 use crate::IN_BROWSER;
 use crate::browser::Look;
-use crate::page::{MUCH, Page, SOME, UPLOAD, backend, on_example, serve, site};
+use crate::page::{FILE, MUCH, Page, SOME, backend, on_example, serve, site};
 use fantoccini::key::Key;
 use serde_json::json;
 use testkit::Site;
@@ -10,86 +10,86 @@ use testkit::suite::Test;
 
 pub const TESTS: &[Test] = &[
     Test::new("access::the_keyboard_reaches_everything", keyboard).needs(IN_BROWSER),
-    Test::new("access::bars_have_labels", labels).needs(IN_BROWSER),
+    Test::new("access::names_for_screen_readers", names).needs(IN_BROWSER),
     Test::new("access::a_screen_reader_says_little", live_region).needs(IN_BROWSER),
-    Test::new("access::a_dropped_file_is_chosen", drop).needs(IN_BROWSER),
     Test::new("access::it_fits_its_window", fits).needs(IN_BROWSER),
+    Test::new("access::what_matters_on_a_telephone_is_above_the_fold", above_the_fold).needs(IN_BROWSER),
+    Test::new("access::idle_parts_take_no_room", idle).needs(IN_BROWSER),
     Test::new("access::it_is_dark_where_that_is_wanted", dark).needs(IN_BROWSER),
+    Test::new("access::nothing_moves_where_that_is_not_wanted", still).needs(IN_BROWSER),
 ];
 
 fn focused(page: &Page<'_>) -> String {
     let script = r#"
         const element = document.activeElement;
-        return `${element.closest("section")?.id} ${element.type ?? element.tagName} ${element.className}`;"#;
-    page.browser.script(script, &[]).as_str().expect("a text").to_string()
+        return element.getAttribute("aria-label") ?? (element.textContent.trim() || element.type);"#;
+    page.text(script)
 }
 
 fn keyboard() {
     on_example(|page| {
-        let mut reached = Vec::new();
-        page.choose("file.bin", MUCH);
+        page.choose(&[("1.bin", MUCH), ("2.bin", MUCH)]);
+        page.until_moving("2.bin");
         page.browser.script("document.activeElement.blur()", &[]);
-        for _ in 0..3 {
+        let mut reached = Vec::new();
+        for _ in 0..6 {
             page.browser.press(&[Key::Tab]);
             reached.push(focused(page));
         }
-        assert_eq!(reached, ["upload file unseen", "upload button start", "download button start"]);
-        page.browser.press(&[Key::Shift, Key::Tab]);
+        let expected =
+            ["file", "Cancel all uploads", "Cancel 1.bin", "Cancel 2.bin", "Download", "What was sent and heard"];
+        assert_eq!(reached, expected);
+        for _ in 0..3 {
+            page.browser.press(&[Key::Shift, Key::Tab]);
+        }
         page.browser.press(&[Key::Enter]);
-        assert_eq!(focused(page), "upload button cancel");
-        page.until_moving(UPLOAD);
+        // The focus stays where it was, on what has come there.
+        assert_eq!(
+            (page.row("1.bin").expect("a row").phase.as_str(), focused(page).as_str()),
+            ("cancelled", "Retry 1.bin")
+        );
         page.browser.press(&[Key::Enter]);
-        page.until(UPLOAD, |panel| panel.title == "Cancelled");
-        assert_eq!(focused(page), "upload button start");
+        assert_eq!(
+            (page.row("1.bin").expect("a row").phase.as_str(), focused(page).as_str()),
+            ("sending", "Cancel 1.bin")
+        );
     });
 }
 
-fn labels() {
+fn names() {
     on_example(|page| {
-        let script =
-            r#"return [...document.querySelectorAll("progress")].map(bar => bar.labels[0].textContent.trim())"#;
-        assert_eq!(page.browser.script(script, &[]), json!(["Upload progress", "Download progress"]));
-        let script = r#"return [...document.querySelectorAll("section")].map(panel =>
-            document.getElementById(panel.getAttribute("aria-labelledby")).textContent)"#;
-        assert_eq!(page.browser.script(script, &[]), json!(["Upload", "Download"]));
-        let script = r#"return [...document.querySelectorAll("input")].map(input => input.labels.length)"#;
-        assert_eq!(page.browser.script(script, &[]), json!([1]));
+        page.upload(MUCH);
+        page.until_moving(FILE);
+        page.download();
+        let script = r#"return [...document.querySelectorAll("progress")].map(bar => bar.getAttribute("aria-label"))"#;
+        assert_eq!(
+            page.browser.script(script, &[]),
+            json!(["All uploads", "Upload of file.bin", "Download of download"])
+        );
+        let script = r#"return [...document.querySelectorAll("section")].map(section =>
+            document.getElementById(section.getAttribute("aria-labelledby")).textContent)"#;
+        assert_eq!(page.browser.script(script, &[]), json!(["Uploads", "Download"]));
+        let script = r##"return [document.querySelector(".drop input").labels.length, document.querySelector("#said").ariaLive,
+            document.querySelector("#said").role]"##;
+        assert_eq!(page.browser.script(script, &[]), json!([1, "polite", "status"]));
     });
 }
 
 fn live_region() {
     on_example(|page| {
         let script = r##"
-            const region = document.querySelector("#upload [role=status]");
+            const region = document.querySelector("#said");
             window.said = [];
             new MutationObserver(() => said.push(region.textContent)).observe(region, { childList: true });"##;
         page.browser.script(script, &[]);
         page.upload(SOME);
-        page.until(UPLOAD, |panel| panel.state == "done");
+        page.until_phase(FILE, "done");
         let said = page.browser.script("return said", &[]);
         let said: Vec<_> = said.as_array().expect("a list").iter().filter_map(|text| text.as_str()).collect();
-        assert!(said.first().is_some_and(|text| text.starts_with("Upload: Starting.")), "{said:#?}");
-        assert!(said.iter().any(|text| text.ends_with(" percent")), "{said:#?}");
-        assert!(said.last().is_some_and(|text| text.starts_with("Upload: Done.")), "{said:#?}");
+        assert_eq!(said.first(), Some(&"Sending 1 file."), "{said:#?}");
+        assert!(said.iter().any(|text| text.contains(" percent of 1 file")), "{said:#?}");
+        assert!(said.last().is_some_and(|text| text.starts_with("file.bin: Done. 3.0")), "{said:#?}");
         assert!(said.len() <= 6, "{said:#?}");
-    });
-}
-
-fn drop() {
-    on_example(|page| {
-        let script = r#"
-            const transfer = new DataTransfer();
-            transfer.items.add(new File(["12345"], "dropped.txt"));
-            const event = type => new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true });
-            const isTaken = target => !target.dispatchEvent(event("dragover")) && !target.dispatchEvent(event("drop"));
-            const beside = isTaken(document.querySelector("h1")), before = document.querySelector(".chosen").textContent;
-            const inside = isTaken(document.querySelector(".drop")), after = document.querySelector(".chosen").textContent;
-            return [beside, before, inside, after];"#;
-        let shown = page.browser.script(script, &[]);
-        assert_eq!(shown, json!([true, "No file chosen", true, "dropped.txt, 5\u{a0}B"]));
-        page.start(UPLOAD);
-        let end = page.until(UPLOAD, |panel| panel.state == "done");
-        assert_eq!(end.bytes, "5 B");
     });
 }
 
@@ -99,29 +99,66 @@ fn look_at(look: Look, test: impl FnOnce(&Page<'_>)) {
 }
 
 fn fits() {
-    for (look, columns) in [(Look::WIDE, 2), (Look::NARROW, 1)] {
+    for look in [Look::WIDE, Look::NARROW] {
         look_at(look, |page| {
-            page.choose(&format!("{}.bin", "a-very-long-name".repeat(10)), 1000);
-            page.start(UPLOAD);
-            page.until(UPLOAD, |panel| panel.state == "done");
+            let long = format!("{}.bin", "a-very-long-name".repeat(10));
+            page.choose(&[(&long, MUCH), (FILE, 1000)]);
+            page.until_phase(FILE, "done");
+            page.until_moving(&long);
+            page.trace();
             let script = r#"
-                const left = element => element.getBoundingClientRect().left;
-                const columns = new Set([...document.querySelectorAll("section")].map(left)).size;
                 const reaching = [...document.querySelectorAll("body *")].filter(element =>
-                    !element.closest(".unseen") && element.getBoundingClientRect().right > innerWidth);
-                return [innerWidth, document.documentElement.scrollWidth, columns, reaching.length];"#;
-            assert_eq!(page.browser.script(script, &[]), json!([look.width, look.width, columns, 0]));
+                    !element.closest(".unseen") && !element.closest(".stem") && element.getBoundingClientRect().right > innerWidth);
+                const ending = document.querySelector(".ending").getBoundingClientRect();
+                return [innerWidth, document.documentElement.scrollWidth, reaching.length, ending.width > 0];"#;
+            assert_eq!(page.browser.script(script, &[]), json!([look.width, look.width, 0, true]));
         });
     }
+}
+
+fn above_the_fold() {
+    look_at(Look::NARROW, |page| {
+        page.choose(&["1.bin", "2.bin", "3.bin", "4.bin", "5.bin"].map(|name| (name, MUCH)));
+        page.until_moving("3.bin");
+        let script = r#"return [...document.querySelectorAll(".all, .row[data-phase=sending]")].map(element =>
+            element.getBoundingClientRect().bottom <= innerHeight)"#;
+        assert_eq!(page.browser.script(script, &[]), json!([true, true, true, true]));
+        // All of it stays in sight.
+        let script = r#"
+            scrollTo(0, document.body.scrollHeight);
+            return document.querySelector(".all").getBoundingClientRect().top >= 0"#;
+        assert_eq!(page.browser.script(script, &[]), true);
+    });
+}
+
+fn idle() {
+    on_example(|page| {
+        let script = r##"return [".all", "#uploads .rows", "#downloads .rows", "#trace ol"].map(selector =>
+            document.querySelector(selector)).filter(part => part.checkVisibility() && part.clientHeight > 0).length"##;
+        assert_eq!(page.browser.script(script, &[]), 0);
+    });
 }
 
 fn dark() {
     for (look, is_dark) in [(Look::WIDE, false), (Look::WIDE.dark(), true)] {
         look_at(look, |page| {
             let script = r#"
-                const brightness = name => getComputedStyle(document.body)[name].match(/\d+/g).reduce((sum, part) => sum + +part, 0);
+                const parts = name => getComputedStyle(document.body)[name].match(/\d+/g);
+                const brightness = name => parts(name).reduce((sum, part) => sum + +part, 0);
                 return brightness("backgroundColor") < brightness("color");"#;
             assert_eq!(page.browser.script(script, &[]), is_dark);
         });
     }
+}
+
+fn still() {
+    look_at(Look::WIDE.still(), |page| {
+        page.choose(&[(FILE, MUCH)]);
+        page.until_moving(FILE);
+        let script = r#"
+            const bar = document.querySelector(".row progress");
+            bar.removeAttribute("value");
+            return getComputedStyle(bar).animationName;"#;
+        assert_eq!(page.browser.script(script, &[]), "none");
+    });
 }

@@ -21,14 +21,20 @@ pub struct Look {
     pub width: u32,
     pub height: u32,
     pub is_dark: bool,
+    /// Whether the user wants nothing to move.
+    pub is_still: bool,
 }
 
 impl Look {
-    pub const WIDE: Self = Self { width: 1200, height: 800, is_dark: false };
-    pub const NARROW: Self = Self { width: 360, height: 740, is_dark: false };
+    pub const WIDE: Self = Self { width: 1200, height: 800, is_dark: false, is_still: false };
+    pub const NARROW: Self = Self { width: 360, height: 740, is_dark: false, is_still: false };
 
     pub fn dark(self) -> Self {
         Self { is_dark: true, ..self }
+    }
+
+    pub fn still(self) -> Self {
+        Self { is_still: true, ..self }
     }
 }
 
@@ -87,23 +93,27 @@ impl Browser {
         let (driver, address) = start_driver().unwrap_or_else(|error| panic!("{error}"));
         let profile = tempfile::tempdir().expect("a folder for the profile");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut arguments = json!([
+            "--headless",
+            // It ends when the other end of the pipe is closed, as it is when its driver is killed.
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            format!("--user-data-dir={}", profile.path().display()),
+            format!("--window-size={},{}", look.width, look.height),
+            format!("--blink-settings=preferredColorScheme={}", if look.is_dark { 0 } else { 1 }),
+        ]);
+        if look.is_still {
+            arguments.as_array_mut().expect("a list").push("--force-prefers-reduced-motion".into());
+        }
         let options = json!({
             "binary": chromium,
-            "args": [
-                "--headless",
-                // It ends when the other end of the pipe is closed, as it is when its driver is killed.
-                "--remote-debugging-pipe",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                format!("--user-data-dir={}", profile.path().display()),
-                format!("--window-size={},{}", look.width, look.height),
-                format!("--blink-settings=preferredColorScheme={}", if look.is_dark { 0 } else { 1 }),
-            ],
+            "args": arguments,
             // A window is never as narrow as a telephone.
             "mobileEmulation": {"deviceMetrics": {"width": look.width, "height": look.height, "pixelRatio": 1.0}},
         });

@@ -1,10 +1,7 @@
 //! The configurations for lighttpd2 that users are shown.
 
-use crate::page::host;
-use std::fs;
-use std::process::Command;
 use testkit::suite::{Need, Test};
-use testkit::{Host, ReservedPort, output};
+use testkit::{Level, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("config::lighttpd2_takes_the_example", example).needs(LIGHTTPD2),
@@ -27,17 +24,7 @@ fn readme() {
 }
 
 fn assert_taken(config: &str) {
-    let Host::Lighttpd2(installed) = host() else { panic!("this test is for lighttpd2 only") };
-    let port = ReservedPort::new().expect("a free port");
-    let text = config.replacen("127.0.0.1:8080", &port.address().to_string(), 1);
-    assert_ne!(text, config);
-    let folder = tempfile::tempdir().expect("a folder for the configuration");
-    let file = folder.path().join("lighttpd.conf");
-    fs::write(&file, text).expect("a file");
-    let mut command = Command::new(&installed.worker);
-    command.arg("-t");
-    installed.complete(&mut command, &file, &installed.modules);
-    let output = output(command).unwrap_or_else(|error| panic!("{}: {error}", installed.worker.display()));
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !log.contains("(error)"), "{}: {log}", output.status);
+    assert!(config.contains("127.0.0.1:8080"));
+    let checked = Site::written(config).check();
+    assert!(checked.status.success() && checked.log.iter().all(|line| line.level != Level::Error), "{checked:#?}");
 }

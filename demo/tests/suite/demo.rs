@@ -21,7 +21,7 @@ fn serves() {
         client.answer()
     };
     assert!(get("/").text().contains("<title>mod_progress"));
-    assert_eq!(get("/progress?X-Progress-Id=a").text(), r#"{"state": "unknown"}"#);
+    assert_eq!(get("/progress?X-Progress-Id=a").text(), r#"{"state":"unknown"}"#);
     demo.signal(Signal::INT);
     let status = demo.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
     assert!(status.success(), "{status}");

@@ -1,51 +1,61 @@
 //! Downloads.
 
 use crate::IN_BROWSER;
-use crate::page::{DOWNLOAD, MUCH, UPLOAD, on_example, rising_shares};
+use crate::page::{DOWNLOAD, FILE, MUCH, backend, on, on_example, rising_shares, site};
 use testkit::suite::Test;
+use testkit::{Rule, Site};
 
 pub const TESTS: &[Test] = &[
     Test::new("download::the_bar_grows_to_its_end", grows).needs(IN_BROWSER),
-    Test::new("download::cancel_shows_what_the_server_says", cancel).needs(IN_BROWSER),
+    Test::new("download::cancel_is_at_once_and_no_error", cancel).needs(IN_BROWSER),
     Test::new("download::goes_beside_an_upload", beside).needs(IN_BROWSER),
+    Test::new("download::a_refusal_says_why_in_words", refused).needs(IN_BROWSER),
 ];
 
 fn grows() {
     on_example(|page| {
-        page.start(DOWNLOAD);
+        assert!(page.row(DOWNLOAD).is_none());
+        page.download();
         let shown = page.watch(DOWNLOAD);
         assert!(rising_shares(&shown).len() >= 4, "{shown:#?}");
-        let middle = shown.iter().find(|panel| panel.share.is_some_and(|share| share > 0.3)).expect("a middle");
-        assert_eq!(middle.title, "Running");
-        assert!(middle.share < Some(1.0) && middle.bytes.ends_with(" MB of 40.0 MB"), "{middle:#?}");
-        assert!(middle.rate.ends_with("MB/s") && middle.left.ends_with(" s"), "{middle:#?}");
+        let middle = shown.iter().find(|row| row.share.is_some_and(|share| share > 0.3)).expect("a middle");
+        assert_eq!(middle.state, "Receiving");
+        assert!(middle.share < Some(1.0) && middle.facts.contains(" of 40.0 MB · "), "{middle:#?}");
+        assert!(middle.facts.contains("MB/s · ") && middle.facts.ends_with(" s left"), "{middle:#?}");
         let end = shown.last().expect("an end");
-        assert_eq!((end.state.as_str(), end.title.as_str(), end.percent.as_str()), ("done", "Done", "100 %"));
-        assert_eq!((end.share, end.bytes.as_str()), (Some(1.0), "40.0 MB"));
-        assert!(end.answer.contains(r#""sent": 40000"#), "{end:#?}");
+        assert_eq!((end.phase.as_str(), end.state.as_str(), end.has_bar), ("done", "Done", false));
+        assert!(end.facts.starts_with("40.0 MB in "), "{end:#?}");
     });
 }
 
 fn cancel() {
     on_example(|page| {
-        page.start(DOWNLOAD);
+        page.download();
         page.until_moving(DOWNLOAD);
-        page.cancel(DOWNLOAD);
-        let end = page.until(DOWNLOAD, |panel| !panel.is_busy);
-        assert_eq!((end.state.as_str(), end.title.as_str()), ("error", "Cancelled"));
-        assert_eq!(end.answer, r#"{"state": "error", "status": 200}"#);
-        assert!(end.message.contains("cut short"), "{end:#?}");
+        page.click("Cancel", DOWNLOAD);
+        let end = page.row(DOWNLOAD).expect("a row");
+        assert_eq!((end.phase.as_str(), end.facts.as_str(), end.can_retry), ("cancelled", "", true));
+        page.click("Retry", DOWNLOAD);
+        page.until_phase(DOWNLOAD, "done");
     });
 }
 
 fn beside() {
     on_example(|page| {
-        page.upload(MUCH);
-        page.start(DOWNLOAD);
-        page.until(DOWNLOAD, |panel| panel.state == "done");
-        let upload = page.panel(UPLOAD);
-        assert!(upload.state == "running" && upload.share > Some(0.0), "{upload:#?}");
-        page.cancel(UPLOAD);
-        page.until(UPLOAD, |panel| panel.title == "Cancelled");
+        page.choose(&[("1.bin", MUCH), ("2.bin", MUCH), (FILE, MUCH)]);
+        page.download();
+        page.until_phase(DOWNLOAD, "done");
+        let upload = page.row(FILE).expect("a row");
+        assert!(upload.phase == "sending" && upload.share > Some(0.0), "{upload:#?}");
+    });
+}
+
+fn refused() {
+    let backend = backend();
+    let rules = Site::new().rule(Rule::path("/download").respond(404, "none"));
+    on(&site(rules, &backend), |page| {
+        page.download();
+        let end = page.until_phase(DOWNLOAD, "error");
+        assert_eq!(end.facts, "There is nothing at this address of the server.");
     });
 }

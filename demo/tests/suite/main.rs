@@ -5,12 +5,14 @@
 
 mod access;
 mod browser;
+mod client;
 mod clients;
 mod config;
 mod demo;
 mod download;
 mod outage;
 mod page;
+mod queue;
 mod unknown;
 mod upload;
 
@@ -19,9 +21,11 @@ use testkit::suite::{self, Need, Test};
 
 const ALL: &[&[Test]] = &[
     access::TESTS,
+    client::TESTS,
     clients::TESTS,
     download::TESTS,
     outage::TESTS,
+    queue::TESTS,
     unknown::TESTS,
     upload::TESTS,
     config::TESTS,

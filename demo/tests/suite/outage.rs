@@ -1,33 +1,35 @@
-//! Servers that go away, and come back.
+//! Servers and lines that go away, and come back.
 
 use crate::IN_BROWSER;
 use crate::browser::Look;
-use crate::page::{MUCH, Page, SOME, UPLOAD, backend, host, line_to, open, serve, site};
+use crate::page::{FILE, MUCH, SOME, backend, host, line_to, open, polled, serve, site};
 use testkit::suite::Test;
-use testkit::{RunningHost, Signal, Site};
-use upload_page::Line;
+use testkit::{Rule, Signal, Site, wait};
 
 pub const TESTS: &[Test] = &[
     Test::new("outage::a_silent_server_is_asked_again_until_it_answers", silence).needs(IN_BROWSER),
-    Test::new("outage::a_restarted_server_no_longer_knows_the_upload", restart).needs(IN_BROWSER),
-    Test::new("outage::a_broken_line_ends_in_what_the_server_says", broken).needs(IN_BROWSER),
+    Test::new("outage::after_a_restart_retry_sends_it_once_more", restart).needs(IN_BROWSER),
+    Test::new("outage::a_lost_line_is_told_in_words", lost).needs(IN_BROWSER),
+    Test::new("outage::after_a_lost_line_counts_what_the_server_says", explained).needs(IN_BROWSER),
     Test::new("outage::cancel_ends_the_wait_for_a_server", cancel).needs(IN_BROWSER),
+    Test::new("outage::queued_files_wait_for_nobody", queued).needs(IN_BROWSER),
 ];
 
 fn silence() {
     let backend = backend();
     serve(&site(Site::new(), &backend), Look::WIDE, |page, server, _| {
-        page.upload(SOME * 2);
-        page.until_moving(UPLOAD);
+        page.upload(MUCH);
+        let before = page.until_moving(FILE);
         server.process().signal(Signal::STOP);
-        let silent = page.until(UPLOAD, |panel| panel.state == "silent");
+        let silent = page.until(FILE, |row| row.state == "No answer");
         assert!(
-            silent.is_busy && silent.title == "No answer" && silent.message.contains("Next try in 1 s"),
+            silent.can_cancel && silent.facts.starts_with("The server does not answer. Asked again in "),
             "{silent:#?}"
         );
+        assert!(silent.percent.is_empty() && silent.share.is_none(), "{silent:#?}");
+        page.until_title(|title| title.starts_with("No answer – "));
         server.process().signal(Signal::CONT);
-        page.until(UPLOAD, |panel| panel.state == "running" && panel.share > silent.share);
-        page.until(UPLOAD, |panel| panel.state == "done");
+        page.until(FILE, |row| row.state == "Sending" && row.share > before.share);
     });
 }
 
@@ -38,47 +40,81 @@ fn restart() {
     let first = start();
     let line = line_to(&first);
     open(&line, Look::WIDE, |page| {
-        page.upload(MUCH);
-        page.until_moving(UPLOAD);
+        page.upload(SOME);
+        page.until_moving(FILE);
         line.cut();
         first.stop().unwrap_or_else(|error| panic!("{error}")).assert_fine(&site);
-        page.until(UPLOAD, |panel| panel.state == "silent" && panel.message.ends_with("Next try in 4 s."));
+        page.until(FILE, |row| row.facts.starts_with("The line was lost. Asking the server"));
+        page.until_phase(FILE, "error");
         let second = start();
         line.lead_to(second.address());
-        let end = page.until(UPLOAD, |panel| !panel.is_busy);
-        assert_eq!(end.title, "Unknown");
-        assert!(end.message.starts_with("The server no longer knows this id"), "{end:#?}");
+        page.click("Retry", FILE);
+        page.until_moving(FILE);
+        page.until_phase(FILE, "done");
         second.stop().unwrap_or_else(|error| panic!("{error}")).assert_fine(&site);
     });
 }
 
-/// Cuts the line in mid-upload.
-fn after_cut(test: impl FnOnce(&Page<'_>, &RunningHost, &Line)) {
+fn lost() {
     let backend = backend();
     serve(&site(Site::new(), &backend), Look::WIDE, |page, server, line| {
         page.upload(MUCH);
-        page.until_moving(UPLOAD);
+        page.until_moving(FILE);
         line.cut();
-        test(page, server, line);
+        let asking = page.until(FILE, |row| row.state == "No answer" && row.facts.contains("line was lost"));
+        assert!(asking.percent.is_empty() && asking.can_cancel, "{asking:#?}");
+        line.lead_to(server.address());
+        let end = page.until_phase(FILE, "error");
+        assert_eq!((end.state.as_str(), end.facts.as_str()), ("Failed", "The line to the server was lost."));
+        assert!(end.can_retry, "{end:#?}");
     });
 }
 
-fn broken() {
-    after_cut(|page, server, line| {
-        page.until(UPLOAD, |panel| panel.state == "silent");
-        line.lead_to(server.address());
-        let end = page.until(UPLOAD, |panel| !panel.is_busy);
-        assert_eq!((end.state.as_str(), end.title.as_str()), ("error", "Failed"));
-        assert_eq!(end.answer, r#"{"state": "error", "status": 0}"#);
-    });
+/// The server's answer does not come through, and is known all the same.
+fn explained() {
+    for (report, phase, words) in [
+        (r#"{"state":"done","status":200}"#, "done", "The line was lost, but the server has all of it."),
+        (r#"{"state":"error","status":413,"reason":"status"}"#, "error", "It is too large for the server."),
+        (r#"{"state":"error","status":200,"reason":"server"}"#, "error", "The line to the server was lost."),
+        (r#"{"state":"unknown"}"#, "error", "The line to the server was lost."),
+    ] {
+        let backend = backend();
+        let rules = polled().rule(Rule::path("/progress").respond(200, report));
+        serve(&site(rules, &backend), Look::WIDE, |page, server, line| {
+            page.upload(MUCH);
+            wait::until("the page has heard that", || {
+                if page.trace().contains(report) { Ok(()) } else { Err("it has not") }
+            });
+            assert_eq!(page.row(FILE).expect("a row").phase, "sending", "{report}");
+            line.cut();
+            page.until(FILE, |row| row.facts.contains("line was lost"));
+            line.lead_to(server.address());
+            assert_eq!(page.until_phase(FILE, phase).facts, words);
+        });
+    }
 }
 
 fn cancel() {
-    after_cut(|page, _, _| {
-        page.until(UPLOAD, |panel| panel.message.ends_with("Next try in 4 s."));
-        page.cancel(UPLOAD);
-        let end = page.until(UPLOAD, |panel| !panel.is_busy);
-        assert_eq!(end.title, "No answer");
-        assert!(end.message.ends_with("is not known."), "{end:#?}");
+    let backend = backend();
+    serve(&site(Site::new(), &backend), Look::WIDE, |page, _, line| {
+        page.upload(MUCH);
+        page.until_moving(FILE);
+        line.cut();
+        page.until(FILE, |row| row.state == "No answer");
+        page.click("Cancel", FILE);
+        assert_eq!(page.row(FILE).expect("a row").phase, "cancelled");
+    });
+}
+
+/// Without a server each of them ends, and nothing is left that runs.
+fn queued() {
+    let backend = backend();
+    serve(&site(Site::new(), &backend), Look::WIDE, |page, server, line| {
+        line.cut();
+        page.choose(&["1.bin", "2.bin", "3.bin", "4.bin"].map(|name| (name, SOME)));
+        page.until_all(|all| all.sum == "4 failed");
+        line.lead_to(server.address());
+        page.click("Retry", "4.bin");
+        page.until_phase("4.bin", "done");
     });
 }
