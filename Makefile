@@ -45,8 +45,9 @@ test: ## install what is missing, then run every check and test there is, and co
 
 demo: ## install what is missing, build, and serve a page with progress bars; prints its address
 	@scripts/need cc libclang
-	@$(CARGO) build --release --locked --workspace
-	@$(TARGET)/release/demo
+	@echo "building the module and the demo; the first time takes a minute or two"
+	@$(CARGO) build --release --locked -p mod_progress -p standin -p demo
+	@PORT="$(or $(PORT),0)" $(if $(RATE),RATE="$(RATE)") $(TARGET)/release/demo
 
 # Ends with the table alone, which needs no host.
 bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/
@@ -69,4 +70,4 @@ client: ## write the plain script of the browser's client anew from the module
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done
-	@echo "variables: MODULE_DIR DESTDIR LIGHTTPD2_WORKER LIGHTTPD2_SOURCE LIGHTTPD2_BUILD HOST"
+	@echo "variables: MODULE_DIR DESTDIR LIGHTTPD2_WORKER LIGHTTPD2_SOURCE LIGHTTPD2_BUILD HOST PORT RATE"

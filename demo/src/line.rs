@@ -47,7 +47,15 @@ impl Line {
     /// # Errors
     /// Where the system has no port, or no thread.
     pub fn to(server: SocketAddr, rates: Rates) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::at(0, server, rates)
+    }
+
+    /// As [`Line::to`], at this port; 0 for any.
+    ///
+    /// # Errors
+    /// Where that port is in use, or as above.
+    pub fn at(port: u16, server: SocketAddr, rates: Rates) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State { server: Some(server), streams: Vec::new(), is_over: false }));

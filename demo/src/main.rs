@@ -2,35 +2,31 @@
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use testkit::{Host, Site, Step};
 use upload_page::{Line, Rates, example};
 
 const USAGE: &str = "\
-usage: demo [--host lighttpd2|standin] [--rate BYTES_PER_SECOND]
+usage: [HOST=lighttpd2|standin] [PORT=NUMBER] [RATE=BYTES_PER_SECOND] demo
 
 Serves the upload page on this machine until it is stopped, and prints its address.
-  --host  what loads the module; default: lighttpd2 where it is installed, else the stand-in
-  --rate  how fast the line to the server is for uploads; default: 2000000; downloads are ten times faster";
+  HOST  what loads the module; default: lighttpd2 where it is installed, else the stand-in
+  PORT  where it listens; default: a free port
+  RATE  how fast the line to the server is for uploads; default: 2000000; downloads are ten times faster";
 
 const RATE: u64 = 2_000_000;
 const DOWNLOAD_SIZE: u64 = 500_000_000;
 const WORKERS: usize = 2;
 
-struct Options {
-    /// As in `HOST`.
-    host: Option<String>,
-    /// In bytes per second.
-    rate: u64,
-}
-
 fn main() -> ExitCode {
-    let Some(options) = parse(std::env::args().skip(1)) else {
+    if env::args().len() > 1 {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
-    };
-    match run(&options) {
+    }
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error}");
@@ -39,31 +35,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// `None` where the arguments are not understood.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
-    let mut options = Options { host: None, rate: RATE };
-    while let Some(name) = arguments.next() {
-        let value = arguments.next()?;
-        match (name.as_str(), value.as_str()) {
-            ("--host", "lighttpd2" | "standin") => options.host = Some(value),
-            ("--rate", number) => options.rate = number.parse().ok().filter(|rate| *rate > 0)?,
-            _ => return None,
-        }
-    }
-    Some(options)
+/// The number in a variable, which has to be `is_fine`; the default where it is not set.
+fn number<T: FromStr + Copy>(name: &str, default: T, is_fine: impl Fn(T) -> bool) -> Result<T, String> {
+    let Ok(text) = env::var(name) else { return Ok(default) };
+    text.parse().ok().filter(|number| is_fine(*number)).ok_or_else(|| format!("{name}={text} is not possible\n{USAGE}"))
 }
 
-fn run(options: &Options) -> Result<(), String> {
+fn run() -> Result<(), String> {
     let failed = |error: io::Error| error.to_string();
-    let host = options.host.as_deref().map_or_else(Host::choose, Host::named)?;
+    let port = number("PORT", 0_u16, |_| true)?;
+    let rate = number("RATE", RATE, |rate| rate > 0)?;
+    if let Some(name) = env::var("HOST").ok().filter(|name| !["lighttpd2", "standin"].contains(&name.as_str())) {
+        return Err(format!("HOST={name} is not possible\n{USAGE}"));
+    }
+    let host = Host::choose()?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let backend = example::backend(|_| vec![Step::ReadBody, Step::Answer(200)]);
     let server = example::add_to(Site::new().workers(WORKERS), &backend, DOWNLOAD_SIZE).start(&host)?;
-    let rates = Rates { up: options.rate, down: options.rate.saturating_mul(10) };
-    let line = Line::to(server.address(), rates).map_err(failed)?;
-    let mut output = io::stdout().lock();
-    let printed = writeln!(output, "http://{}/ on {host}; Ctrl-C ends it", line.address());
-    printed.and_then(|()| output.flush()).map_err(failed)?;
+    let rates = Rates { up: rate, down: rate.saturating_mul(10) };
+    let line = Line::at(port, server.address(), rates).map_err(|error| format!("PORT={port}: {error}"))?;
+    say(&line, &host, rates).map_err(failed)?;
     let signal = signals.forever().next();
     // The host would wait for transfers to end.
     drop(line);
@@ -72,4 +63,20 @@ fn run(options: &Options) -> Result<(), String> {
         Err(error) if signal != Some(SIGINT) => Err(error),
         _ => Ok(()),
     }
+}
+
+fn say(line: &Line, host: &Host, rates: Rates) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    let address = line.address();
+    let in_megabytes = |rate: u64| format!("{} MB/s", rate as f64 / 1e6);
+    writeln!(output, "http://{address}/ on {host}")?;
+    let (up, down) = (in_megabytes(rates.up), in_megabytes(rates.down));
+    writeln!(output, "The line is slowed so that there is something to see: uploads to {up}, downloads to {down}.")?;
+    writeln!(
+        output,
+        "make demo PORT={} RATE={} has the same address and half the rate. Ctrl-C ends it.",
+        address.port(),
+        rates.up.div_ceil(2)
+    )?;
+    output.flush()
 }

@@ -3,18 +3,28 @@
 use crate::page::host;
 use std::process::Command;
 use testkit::suite::Test;
-use testkit::{Client, HttpResponse, Process, Signal, wait};
+use testkit::{Client, HttpResponse, Process, ReservedPort, Signal, output, wait};
 
-pub const TESTS: &[Test] = &[Test::new("demo::serves_the_page_until_it_is_interrupted", serves)];
+pub const TESTS: &[Test] = &[
+    Test::new("demo::serves_the_page_until_it_is_interrupted", serves),
+    Test::new("demo::says_what_it_does_not_take", wrong),
+];
 
 fn serves() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-    command.args(["--host", host().name()]);
+    let port = ReservedPort::new().expect("a free port");
+    command.env("HOST", host().name()).env("PORT", port.address().port().to_string()).env("RATE", "300000");
     let mut demo = Process::start(command).unwrap_or_else(|error| panic!("{error}"));
-    let said = demo.until("it names its address", |demo| demo.output().first().cloned().ok_or("it does not".into()));
+    let said = demo.until("it has said all", |demo| match demo.output() {
+        lines if lines.len() == 3 => Ok(lines),
+        lines => Err(lines.join("\n")),
+    });
     let said = said.unwrap_or_else(|error| panic!("{error}"));
-    let address = said.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
+    assert!(said[1].contains("uploads to 0.3 MB/s, downloads to 3 MB/s"), "{said:#?}");
+    assert!(said[2].starts_with(&format!("make demo PORT={} RATE=150000 ", port.address().port())), "{said:#?}");
+    let address = said[0].strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
     let address = address.parse().expect("an address");
+    assert_eq!(port.address(), address);
     let get = |target: &str| -> HttpResponse {
         let mut client = Client::connect(address);
         client.request("GET", target, "", b"");
@@ -25,4 +35,14 @@ fn serves() {
     demo.signal(Signal::INT);
     let status = demo.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
     assert!(status.success(), "{status}");
+}
+
+fn wrong() {
+    for (name, value) in [("PORT", "http"), ("PORT", "70000"), ("RATE", "0"), ("HOST", "nginx")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+        command.env("HOST", host().name()).env(name, value);
+        let output = output(command).expect("a program");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(&format!("{name}={value} is not possible")), "{said}");
+    }
 }
