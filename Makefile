@@ -8,7 +8,7 @@ BUILT = $(TARGET)/release/$(NAME)
 # A name that only this module exports, to tell it from the C module.
 MARK = MOD_PROGRESS_IN_RUST
 
-.PHONY: all demo install uninstall check test bench bench-quick client help
+.PHONY: all demo install uninstall check test bench bench-quick client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -48,6 +48,14 @@ demo: ## install what is missing, build, and serve a page with progress bars; pr
 	@echo "building the module and the demo; the first time takes a minute or two"
 	@$(CARGO) build --release --locked -p mod_progress -p standin -p demo
 	@PORT="$(or $(PORT),0)" $(if $(RATE),RATE="$(RATE)") $(TARGET)/release/demo
+
+# They are made by a test; this keeps them for the documentation.
+SCREENSHOTS = $(TARGET)/tmp/screenshots
+screenshots: ## make docs/screenshots/ anew
+	@$(CARGO) test --locked -p demo --test suite -- --exact screenshots::are_made
+	@mkdir -p docs/screenshots && cp $(SCREENSHOTS)/*.png docs/screenshots/
+	@if command -v pngquant > /dev/null; then pngquant --force --ext .png --strip 128 docs/screenshots/*.png; \
+	else echo "pngquant would make them less than half as large" >&2; fi
 
 # Ends with the table alone, which needs no host.
 bench: bench-hosts ## measure the module beside what else there is, for half an hour; report in target/bench/

@@ -142,6 +142,12 @@ impl Browser {
         fine(self.runtime.block_on(self.client.execute(script, values.to_vec())))
     }
 
+    /// An element as it is shown, as PNG.
+    #[track_caller]
+    pub fn picture(&self, selector: &str) -> Vec<u8> {
+        fine(self.runtime.block_on(async { self.find(selector).await?.screenshot().await }))
+    }
+
     #[track_caller]
     pub fn click(&self, selector: &str) {
         fine(self.runtime.block_on(async { self.find(selector).await?.click().await }));

@@ -13,6 +13,7 @@ mod download;
 mod outage;
 mod page;
 mod queue;
+mod screenshots;
 mod unknown;
 mod upload;
 
@@ -26,6 +27,7 @@ const ALL: &[&[Test]] = &[
     download::TESTS,
     outage::TESTS,
     queue::TESTS,
+    screenshots::TESTS,
     unknown::TESTS,
     upload::TESTS,
     config::TESTS,
