@@ -181,6 +181,11 @@ fn fine<T>(result: Result<T, CmdError>) -> T {
 
 /// Starts the process between a test and the browser; returns its address too.
 fn start_driver() -> Result<(Process, String), String> {
+    // The port that it takes for IPv4 may be in use for IPv6: it ends then.
+    (0..2).find_map(|_| try_start_driver().ok()).map_or_else(try_start_driver, Ok)
+}
+
+fn try_start_driver() -> Result<(Process, String), String> {
     let mut command = Command::new(find_program("chromedriver")?);
     command.arg("--port=0");
     let mut driver = Process::start(command)?;
