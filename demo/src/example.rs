@@ -48,6 +48,7 @@ pub fn add_to(site: Site, backend: &Backend, download_size: u64) -> Site {
     let backend = backend.address();
     site.file(DOWNLOAD, download_size)
         .rule(Rule::path("/progress").show_as("full").respond(400, "X-Progress-Id is missing\n"))
+        .rule(Rule::path("/progress-stream").set("progress.stream", ()).respond(400, "X-Progress-Id is missing\n"))
         .rule(Rule::path("/upload").track().proxy(backend))
         .rule(Rule::path(&format!("/{DOWNLOAD}")).set("progress.methods", "GET").track().files())
         .rule(Rule::all().proxy(backend))

@@ -228,7 +228,7 @@ fn trace() {
         page.upload(SOME);
         page.until_phase(FILE, "done");
         let trace = page.trace();
-        for part in ["file.bin POST upload?X-Progress-Id=", r#": {"state":"running","#, "answer: status 200"] {
+        for part in ["file.bin POST upload?X-Progress-Id=", r#"stream: {"state":"running","#, "answer: status 200"] {
             assert!(trace.contains(part), "{part} is not in {trace}");
         }
         // It goes on while it is read.
