@@ -259,7 +259,8 @@ typedef struct liLogContext {
 } liLogContext;
 
 typedef struct liConInfo {
-	char opaque_head[64];
+	char opaque_head[60];
+	gboolean keep_alive; /* whether another request can come on the connection; until the response begins it may become FALSE */
 	gboolean aborted;
 	char opaque_proxy_protocol[60];
 	liStream *req;

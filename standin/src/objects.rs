@@ -143,6 +143,7 @@ impl Objects {
         // SAFETY: the module does not use a request that is closed or new.
         unsafe {
             (*self.connection.as_ptr()).info.stats.bytes_in = 0;
+            (*self.connection.as_ptr()).info.keep_alive = 1;
             (*self.vrequest.as_ptr()).request.http_method = sys::LI_HTTP_METHOD_UNSET;
         }
     }

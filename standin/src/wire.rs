@@ -49,6 +49,7 @@ impl Wire {
         // SAFETY: the request is this thread's.
         let (is_head, status) = unsafe {
             let vr = state.out.vrequest();
+            self.keep_alive.set(self.keep_alive.get() && (*(*vr).coninfo).keep_alive != 0);
             if !(100..=999).contains(&(*vr).response.http_status) {
                 let wrong = (*vr).response.http_status;
                 state.server().log.error(&format!("wrong status: {wrong}, internal error"));

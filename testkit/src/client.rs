@@ -205,6 +205,15 @@ impl Client {
         Ok(self.ahead.drain(..length).collect())
     }
 
+    /// What comes next, however much that is; `None` where the server has closed the connection.
+    #[track_caller]
+    pub fn part(&mut self) -> Option<Vec<u8>> {
+        if self.ahead.is_empty() && fine(self.fill().map_err(|error| format!("nothing comes: {error}"))) == 0 {
+            return None;
+        }
+        Some(std::mem::take(&mut self.ahead))
+    }
+
     /// Passes over the next `length` bytes.
     ///
     /// # Errors

@@ -71,10 +71,12 @@ impl Events {
             let part = match self.head.body_of("GET") {
                 Body::Chunked => self.client.chunk(&mut self.size),
                 // All that there is to tell is there at once.
-                Body::Length(length) => Some(self.client.read(length)),
-                Body::UntilClosed => Some(self.client.rest().0),
+                Body::Length(length) if self.size == 0 => Some(self.client.read(length)),
+                Body::Length(_) => None,
+                Body::UntilClosed => self.client.part(),
             };
-            self.is_over = part.is_none() || self.head.body_of("GET") != Body::Chunked;
+            self.size += part.as_ref().map_or(0, Vec::len) as u64;
+            self.is_over = part.is_none();
             self.text += std::str::from_utf8(&part.unwrap_or_default()).expect("events are UTF-8");
             while let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
