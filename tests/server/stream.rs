@@ -2,7 +2,7 @@
 
 use crate::sites;
 use serde_json::{Value, json};
-use testkit::suite::Test;
+use testkit::suite::{Need, Test};
 use testkit::{Backend, Client, Events, Level, Rule, RunningHost, Site, Step, wait};
 
 pub const TESTS: &[Test] = &[
@@ -23,6 +23,12 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("stream::many_come_and_go", churn),
     Test::with_one_worker("stream::other_scopes_see_nothing", scope),
     Test::with_one_worker("stream::statuses_are_good_by_the_option", success),
+    Test::with_one_worker("stream::it_goes_through_tls", tls).needs(&[
+        Need::Lighttpd2("the stand-in has no TLS"),
+        Need::ModuleOfLighttpd2("mod_openssl"),
+        Need::Program("openssl"),
+    ]),
+    Test::with_workers("stream::a_connection_of_another_protocol_is_followed", upgrade),
 ];
 
 fn site(workers: usize, backend: &Backend) -> Site {
@@ -371,5 +377,35 @@ fn success(workers: usize) {
             server.post(&format!("/{status}?X-Progress-Id=s{status}"), b"hello");
             assert_eq!(events.next_named("end").json()["state"], state, "{status}");
         }
+    });
+}
+
+fn tls(workers: usize) {
+    let backend = Backend::answering();
+    site(workers, &backend).tls().serve(|server| {
+        let mut events = watch(server, "a");
+        events.next_where(|report| report["state"] == "unknown");
+        let mut client = server.connect();
+        client.begin_upload("/upload?X-Progress-Id=a", 1_000, 10);
+        events.next_where(|report| report["received"] == 10);
+        client.send(vec![b'a'; 990]);
+        client.answer();
+        assert_eq!(events.next_named("end").json()["state"], "done");
+    });
+}
+
+fn upgrade(workers: usize) {
+    let head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
+    let backend = Backend::scripted(|_| vec![Step::Send(head.to_vec()), Step::Hold("open")]);
+    site(workers, &backend).serve(|server| {
+        let mut events = watch(server, "a");
+        let mut client = server.connect();
+        client.request("GET", "/pg?X-Progress-Id=a", "Upgrade: echo\r\nConnection: Upgrade\r\n", b"");
+        assert_eq!(client.answer_head().status, 101);
+        client.send(b"ping");
+        events.next_where(|report| report["received"] == 4);
+        drop(client);
+        let report = events.next_named("end").json();
+        assert_eq!((&report["state"], &report["status"]), (&json!("done"), &json!(101)), "{report}");
     });
 }
