@@ -23,6 +23,7 @@ mod streams;
 mod timers;
 mod violation;
 mod waiting;
+mod watching;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::env;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         settings::trials(),
         streams::trials(),
         timers::trials(),
+        watching::trials(),
     ];
     suite::run(trials.into_iter().flatten().collect(), None).exit_code()
 }
