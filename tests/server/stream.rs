@@ -2,6 +2,8 @@
 
 use crate::sites;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use testkit::suite::{Need, Test};
 use testkit::{Backend, Client, Events, Level, Rule, RunningHost, Site, Step, wait};
 
@@ -27,6 +29,11 @@ pub const TESTS: &[Test] = &[
         Need::Lighttpd2("the stand-in has no TLS"),
         Need::ModuleOfLighttpd2("mod_openssl"),
         Need::Program("openssl"),
+    ]),
+    Test::with_one_worker("stream::deflate_holds_nothing_back", deflate).needs(&[
+        Need::Lighttpd2("the stand-in has no deflate"),
+        Need::ModuleOfLighttpd2("mod_deflate"),
+        Need::Program("gzip"),
     ]),
     Test::with_workers("stream::a_connection_of_another_protocol_is_followed", upgrade),
 ];
@@ -392,6 +399,48 @@ fn tls(workers: usize) {
         client.answer();
         assert_eq!(events.next_named("end").json()["state"], "done");
     });
+}
+
+fn deflate(workers: usize) {
+    let backend = Backend::answering();
+    let config = format!(
+        r#"setup {{
+            workers {workers};
+            module_load ( "mod_progress", "mod_proxy", "mod_deflate" );
+            listen "127.0.0.1:8080";
+            log [ default => "stderr" ];
+        }}
+        if req.path == "/stream" {{ progress.stream 50; }} else {{ progress.track; proxy "{}"; }}
+        deflate;"#,
+        backend.address()
+    );
+    Site::written(&config).serve(|server| {
+        let events = Events::ask(server.connect(), "/stream?X-Progress-Id=a", "Accept-Encoding: gzip\r\n");
+        assert_eq!(events.head.header("content-encoding"), Some("gzip"));
+        let mut watcher = events.into_client();
+        let mut packed = Vec::new();
+        let mut wait_for = |state: &str| {
+            while !unpacked(&packed).contains(&format!(r#""state":"{state}""#)) {
+                packed.extend(watcher.part().unwrap_or_else(|| panic!("it ends before {state}")));
+            }
+        };
+        wait_for("unknown");
+        let mut client = server.connect();
+        client.begin_upload("/upload?X-Progress-Id=a", 1_000, 10);
+        wait_for("running");
+        client.send([b'a'; 990]);
+        client.answer();
+        wait_for("done");
+    });
+}
+
+/// As much as can be told from the first part of what was packed.
+fn unpacked(packed: &[u8]) -> String {
+    let mut gzip = Command::new("gzip");
+    gzip.arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut gzip = gzip.spawn().expect("gzip");
+    gzip.stdin.take().expect("it is piped").write_all(packed).expect("gzip reads");
+    String::from_utf8(gzip.wait_with_output().expect("gzip ends").stdout).expect("events are UTF-8")
 }
 
 fn upgrade(workers: usize) {
