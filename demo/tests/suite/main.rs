@@ -14,6 +14,7 @@ mod outage;
 mod page;
 mod queue;
 mod screenshots;
+mod types;
 mod unknown;
 mod upload;
 
@@ -28,6 +29,7 @@ const ALL: &[&[Test]] = &[
     outage::TESTS,
     queue::TESTS,
     screenshots::TESTS,
+    types::TESTS,
     unknown::TESTS,
     upload::TESTS,
     config::TESTS,

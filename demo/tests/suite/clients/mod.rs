@@ -8,7 +8,7 @@ mod gate;
 mod header_only;
 mod jquery_upload_progress;
 mod lighttpd_1_4;
-mod packages;
+pub mod packages;
 mod polled;
 mod programs;
 mod readme;

@@ -33,6 +33,10 @@ pub const DJANGO_PROGRESSBARUPLOAD: Package = Package {
     file: "progressbarupload/static/js/progress_bar.js",
 };
 
+/// Reads the types of our own client.
+pub const TYPESCRIPT: Package =
+    Package { from: Registry::Npm, name: "typescript", version: "5.9.3", file: "node_modules/typescript/bin/tsc" };
+
 const fn jquery(version: &'static str) -> Package {
     Package { from: Registry::Npm, name: "jquery", version, file: "node_modules/jquery/dist/jquery.js" }
 }
@@ -57,8 +61,13 @@ impl Package {
 
     /// The text of its file.
     pub fn text(&self) -> String {
-        let file = self.folder().expect("a test without its packages is ignored").join(self.file);
+        let file = self.path();
         fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> PathBuf {
+        self.folder().expect("a test without its packages is ignored").join(self.file)
     }
 
     fn folder(&self) -> Found {
