@@ -94,6 +94,7 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     let progress = plugin.module();
     let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
     cors::allow(plugin, vr);
+    vr.set_response_header("X-Content-Type-Options", b"nosniff");
     if vr.header("Last-Event-ID") == Some(END) {
         // Browsers come back by themselves, unless they hear this.
         vr.respond(204, b"");
@@ -106,7 +107,6 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         return;
     }
     vr.set_response_header("Content-Type", b"text/event-stream");
-    vr.set_response_header("X-Content-Type-Options", b"nosniff");
     vr.set_response_header("X-Accel-Buffering", b"no");
     if !vr.has_response_header("Cache-Control") {
         vr.set_response_header("Cache-Control", b"no-store");

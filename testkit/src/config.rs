@@ -100,8 +100,7 @@ fn add_json(rule: &Rule, outer: Option<&Which>, before: &[Value], places: &Place
     rules.push(match which {
         Which::Path(path) => json!({ "path": path, "actions": actions }),
         Which::Prefix(path) => json!({ "prefix": path, "actions": actions }),
-        // It has no regular expressions.
-        Which::Matching(_) => json!({ "path": "", "actions": actions }),
+        Which::Matching(expression) => panic!("the stand-in has no regular expressions: {expression}"),
         Which::All => json!({ "actions": actions }),
     });
 }

@@ -290,7 +290,10 @@ impl Site {
                 Some(config) => config.replacen("127.0.0.1:8080", &places.address.to_string(), 1),
                 None => config::text(self, places),
             },
-            Host::StandIn(_) => format!("{:#}", config::json(self, places)),
+            Host::StandIn(_) => {
+                assert!(self.written.is_none(), "the stand-in reads no configuration of lighttpd2's");
+                format!("{:#}", config::json(self, places))
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Polls from pages of other origins.
 
 use testkit::suite::Test;
-use testkit::{HttpResponse, Rule, RunningHost, Site};
+use testkit::{Events, HttpResponse, Rule, RunningHost, Site};
 
 pub const TESTS: &[Test] = &[
     Test::with_one_worker("cors::pages_of_the_origins_may_read_answers", origins),
+    Test::with_one_worker("cors::pages_of_the_origins_may_read_events", events),
     Test::with_one_worker("cors::a_browser_that_asks_first_is_answered", asked_first),
 ];
 
@@ -17,6 +18,7 @@ fn site(workers: usize) -> Site {
         .workers(workers)
         .rule(show("/these", these))
         .rule(show("/any", "*".into()))
+        .rule(Rule::path("/events").set("progress.cors", "https://app.example").set("progress.stream", ()))
         .rule(Rule::path("/none").show().respond(404, "no id\n"))
 }
 
@@ -51,10 +53,25 @@ fn origins(workers: usize) {
     });
 }
 
+fn events(workers: usize) {
+    // The last of them is one too many.
+    site(workers).set("progress.watchers", 2).serve(|server| {
+        let watch =
+            |origin: &str| Events::ask(server.connect(), "/events?X-Progress-ID=a", &format!("Origin: {origin}\r\n"));
+        let watchers = ["https://app.example", "https://whoever.example", "https://app.example"].map(watch);
+        let allowed = watchers.each_ref().map(|events| events.head.header("access-control-allow-origin"));
+        assert_eq!(allowed, [Some("https://app.example"), None, Some("https://app.example")]);
+        for (events, status) in watchers.iter().zip([200, 200, 503]) {
+            let headers = ["vary", "x-content-type-options"].map(|name| events.head.header(name));
+            assert_eq!((events.head.status, headers), (status, [Some("Origin"), Some("nosniff")]));
+        }
+    });
+}
+
 fn asked_first(workers: usize) {
     let question = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: x-progress-id, x-upload\r\n";
     site(workers).serve(|server| {
-        for path in ["/these", "/any", "/any?X-Progress-ID=a"] {
+        for path in ["/these", "/any", "/any?X-Progress-ID=a", "/events"] {
             let answer = from(server, "OPTIONS", path, "https://app.example", question);
             assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}");
             assert_eq!(answer.header("access-control-allow-methods"), Some("GET, HEAD"));

@@ -9,7 +9,7 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("full::an_upload_is_received_waits_and_is_done", upload),
     Test::with_workers("full::a_download_has_its_whole_size_once_that_is_declared", download),
     Test::with_workers("full::a_response_of_unknown_length_has_no_size", of_unknown_length),
-    Test::with_workers("full::an_answer_that_comes_early_is_sent", early_answer),
+    Test::with_workers("full::the_response_to_head_or_of_a_file_has_its_size", head_and_file),
     Test::with_workers("full::an_error_has_its_reason", reasons),
     Test::with_one_worker("full::a_timeout_is_a_reason", timeout)
         .needs(&[Need::Lighttpd2("the stand-in has no timeout of I/O")]),
@@ -134,7 +134,7 @@ fn of_unknown_length(workers: usize) {
 }
 
 /// A HEAD request has no body, whatever its response says; nor has a response that is there at once any more to come.
-fn early_answer(workers: usize) {
+fn head_and_file(workers: usize) {
     const SIZE: u64 = 8_000_000;
     sites::plain(workers).file("get.bin", SIZE).serve(|server| {
         let mut client = server.connect();

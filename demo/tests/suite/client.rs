@@ -280,6 +280,11 @@ fn held_back() {
     server.open("/", |page| {
         page.run("begin('a')");
         assert_eq!(page.until_over().last(), Some(&json!(["over", report(DONE)])));
+        assert_eq!(server.asked("/progress-stream").len(), 1);
+        // The next one does not try again.
+        page.run("heard = []; begin('b')");
+        assert_eq!(page.until_over().last(), Some(&json!(["over", report(DONE)])));
+        assert_eq!(server.asked("/progress-stream").len(), 1);
     });
 }
 
@@ -491,7 +496,8 @@ fn plain() {
     });
     server.open("/plain", |page| {
         page.run("begin('a')");
-        page.until_over();
+        assert_eq!(page.until_over().last(), Some(&json!(["over", report(DONE)])));
+        assert_eq!((server.asked("/progress-stream").len(), server.asked("/progress").len()), (1, 0));
         page.run("send(new Blob(['x']))");
         page.until("return phases.at(-1)", "done");
     });
