@@ -4,8 +4,8 @@ use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config, cors, id};
 use lighttpd2::{ActionFn, Level, Log, Method, Outlet, Refusal, VRequest, Value};
 use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Timestamp, value};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How long an id that nobody uses is waited for, in milliseconds.
@@ -42,7 +42,7 @@ struct Watched {
 #[derive(Default)]
 struct Group {
     watchers: Vec<Watcher>,
-    /// When the first of them may be told more.
+    /// When the first of them is to be looked at again.
     due: u64,
     /// How far the request was when it was last looked at, and how often that was something new.
     last: Option<(Numbers, Response)>,
@@ -156,11 +156,10 @@ pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
     if plugin.module().is_stopping() {
         return local.say_good_bye(plugin, desk);
     }
-    for subject in plugin.module().take_ended(desk.number()) {
-        let ended: Vec<_> = local.groups.keys().filter(|watched| watched.subject == subject).cloned().collect();
-        for watched in ended {
-            local.tell(&watched, plugin, desk, now);
-        }
+    let ended: HashSet<_> = plugin.module().take_ended(desk.number()).into_iter().collect();
+    let watched: Vec<_> = local.groups.keys().filter(|watched| ended.contains(&watched.subject)).cloned().collect();
+    for watched in watched {
+        local.tell(&watched, plugin, desk, now);
     }
 }
 
@@ -187,15 +186,16 @@ impl Local {
         let group = entry.get_mut();
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
-        let mut event = None;
+        let (mut event, mut end) = (None, None);
         group.watchers.retain_mut(|watcher| {
             let goes_on = match watcher.next(&news) {
                 Next::Nothing => true,
                 Next::Comment => {
+                    // Who does not read has something left to read.
                     if desk.is_idle(watcher.outlet) {
                         desk.send(watcher.outlet, COMMENT);
-                        watcher.spoke = now;
                     }
+                    watcher.spoke = now;
                     true
                 }
                 Next::Event => {
@@ -207,7 +207,7 @@ impl Local {
                     true
                 }
                 Next::End => {
-                    desk.send(watcher.outlet, &news.event("end", "id: end\n"));
+                    desk.send(watcher.outlet, end.get_or_insert_with(|| news.event("end", "id: end\n")));
                     desk.close(watcher.outlet);
                     self.outlets.remove(&watcher.outlet);
                     plugin.module().end_watching();
@@ -219,7 +219,7 @@ impl Local {
             }
             goes_on
         });
-        match group.watchers.iter().map(|watcher| watcher.due.0).min() {
+        match group.watchers.iter().map(|watcher| watcher.wakes().0).min() {
             // What begins is to be noticed before it has ended.
             Some(_) if news.snapshot.is_none() => group.due = now.0,
             Some(due) => group.due = due,
@@ -303,6 +303,11 @@ impl Watcher {
         if news.now.since(self.spoke) >= SILENCE { Next::Comment } else { Next::Nothing }
     }
 
+    /// When there may be something to tell it.
+    fn wakes(&self) -> Timestamp {
+        self.due.min(self.spoke.after(SILENCE))
+    }
+
     fn is_new(&self, told: Told) -> bool {
         match (self.told, told) {
             (Told::Running(before, had_response, moved), Told::Running(version, has_response, now_moved))
@@ -378,6 +383,13 @@ mod tests {
         assert_eq!(next(Told::Running(1, false, 5), None, 0), "end", "it is forgotten");
         assert_eq!(next(Told::Unknown, None, PATIENCE - 1), "comment");
         assert_eq!(next(Told::Unknown, None, PATIENCE), "end", "it never came");
+    }
+
+    #[test]
+    fn a_long_interval_lets_nobody_be_silent() {
+        let due = START.after(60_000);
+        assert_eq!(Watcher { due, ..watcher(Told::Unknown) }.wakes(), START.after(SILENCE));
+        assert_eq!(Watcher { due, spoke: due, ..watcher(Told::Unknown) }.wakes(), due);
     }
 
     #[test]

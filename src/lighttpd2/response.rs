@@ -150,9 +150,8 @@ unsafe extern "C" fn response_event<M: Module>(stream: *mut sys::liStream, event
     unsafe {
         let con = connection(stream);
         let Some(original) = ORIGINAL.get() else { return };
-        let Some(plugin) = plugin_of::<M>(con).filter(|_| event == sys::LI_STREAM_CONNECTED_SOURCE) else {
-            return original(stream, event);
-        };
+        let begins = event == sys::LI_STREAM_CONNECTED_SOURCE;
+        let Some(plugin) = begins.then(|| plugin_of::<M>(con)).flatten() else { return original(stream, event) };
         (*stream).cb = Some(*original);
         let body_before = given_by_source(stream);
         let vr = VRequest::new((*con).mainvr);
@@ -202,7 +201,8 @@ unsafe extern "C" fn tunnel_event<M: Module>(stream: *mut sys::liStream, event: 
     unsafe {
         let con = connection(stream);
         let Some(original) = ORIGINAL.get() else { return };
-        if let Some((plugin, closing)) = plugin_of::<M>(con).zip(tunnel_closing(con, event)) {
+        let closing = tunnel_closing(con, event);
+        if let Some((closing, plugin)) = closing.and_then(|closing| Some((closing, plugin_of::<M>(con)?))) {
             (*stream).cb = Some(*original);
             let word = plugin.data().ears.tunnels.lock().unwrap_or_else(PoisonError::into_inner).remove(&con.addr());
             let vr = VRequest::new((*con).mainvr);

@@ -96,7 +96,10 @@ impl<C: Counters> Shard<C> {
             None => self.index.insert(hash, RUNNING | index),
             Some(old) => {
                 self.index.replace(hash, old, RUNNING | index);
-                self.supersede(old, budget);
+                let watchers = self.supersede(old, budget);
+                if let Some(running) = self.running.get_mut(index) {
+                    running.watchers = watchers;
+                }
             }
         }
         Ok(index)
@@ -156,19 +159,19 @@ impl<C: Counters> Shard<C> {
         }
     }
 
-    /// Lets a worker hear of the end of the request with this fingerprint, if it runs.
-    pub fn watch(&mut self, fingerprint: Fingerprint, worker: usize) {
-        let place = self.find(fingerprint).filter(|place| place & RUNNING != 0);
-        if let Some(running) = place.and_then(|place| self.running.get_mut(place % RUNNING)) {
-            running.watchers.add(worker);
-        }
-    }
-
-    /// What is known of the request with this fingerprint.
-    pub fn look_up(&mut self, fingerprint: Fingerprint, now: Timestamp, time_to_live: TimeToLive) -> Option<Snapshot> {
+    /// What is known of the request with this fingerprint. If it runs, `watcher` is to hear of its end.
+    pub fn look_up(
+        &mut self,
+        fingerprint: Fingerprint,
+        watcher: Option<usize>,
+        now: Timestamp,
+        time_to_live: TimeToLive,
+    ) -> Option<Snapshot> {
         let place = self.find(fingerprint)?;
         if place & RUNNING != 0 {
-            return Some(self.running.get_mut(place % RUNNING)?.look(now));
+            let running = self.running.get_mut(place % RUNNING)?;
+            watcher.into_iter().for_each(|worker| running.watchers.add(worker));
+            return Some(running.look(now));
         }
         let record = self.history.get(place);
         (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
@@ -243,14 +246,15 @@ impl<C: Counters> Shard<C> {
         })
     }
 
-    /// The id of the entry at `place`, which is in the index no more, belongs to a newer one.
-    fn supersede(&mut self, place: u32, budget: &Budget) {
+    /// The id of the entry at `place`, which is in the index no more, belongs to a newer one, and so do those who watch it, whom
+    /// this returns.
+    fn supersede(&mut self, place: u32, budget: &Budget) -> Workers {
         if place & RUNNING != 0 {
             // It stays until its own request ends, which knows it by its index.
-            if let Some(running) = self.running.get_mut(place % RUNNING) {
+            return self.running.get_mut(place % RUNNING).map_or_else(Workers::default, |running| {
                 running.is_superseded = true;
-            }
-            return;
+                std::mem::take(&mut running.watchers)
+            });
         }
         self.history.supersede(place);
         self.superseded += 1;
@@ -260,6 +264,7 @@ impl<C: Counters> Shard<C> {
         if self.superseded > FEW_SUPERSEDED.max(self.history.len() / 2) {
             self.drop_superseded();
         }
+        Workers::default()
     }
 
     /// Without memory for it, this is put off.

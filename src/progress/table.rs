@@ -157,9 +157,7 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the table is switched off.
     pub fn look_up(&self, id: RequestId<'_>, now: Timestamp) -> Result<Option<Snapshot>, Off> {
-        self.with_shard_of(self.key.fingerprint(id), |shard, fingerprint| {
-            shard.look_up(fingerprint, now, self.limits.time_to_live)
-        })
+        self.look_up_by(self.key.fingerprint(id), None, now)
     }
 
     /// What can be watched under `id`.
@@ -172,20 +170,18 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the table is switched off.
     pub fn watch(&self, Subject(fingerprint): Subject, worker: usize, now: Timestamp) -> Result<Option<Snapshot>, Off> {
-        self.with_shard_of(fingerprint, |shard, fingerprint| {
-            shard.watch(fingerprint, worker);
-            shard.look_up(fingerprint, now, self.limits.time_to_live)
-        })
+        self.look_up_by(fingerprint, Some(worker), now)
     }
 
-    fn with_shard_of<R>(
+    fn look_up_by(
         &self,
         fingerprint: Fingerprint,
-        look: impl FnOnce(&mut Shard<C>, Fingerprint) -> R,
-    ) -> Result<R, Off> {
+        watcher: Option<usize>,
+        now: Timestamp,
+    ) -> Result<Option<Snapshot>, Off> {
         let Padded(guarded) = &self.shards[self.number(fingerprint)];
         let mut shard = guarded.shard.lock();
-        if self.is_off() { Err(Off) } else { Ok(look(&mut shard, fingerprint)) }
+        if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
     }
 
     /// Removes entries whose time is over, of each `parts`th shard from number `part` on, and gives back memory that has no

@@ -336,3 +336,22 @@ fn no_thread_reads_counters_after_the_end() {
         }
     });
 }
+
+#[test]
+fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
+    let table = table(30, 1_000);
+    let subject = table.subject(id(b"a"));
+    let track = || table.track(id(b"a"), &STILL, Timestamp(0)).expect("it is tracked");
+    let finish = |ticket| {
+        let watched = table.finish(ticket, 200, End::Whole, Timestamp(1));
+        watched.map(|(whose, workers)| (whose == subject, workers.among(64).collect::<Vec<_>>()))
+    };
+    let watch = |worker| table.watch(subject, worker, Timestamp(0)).expect("on").is_some();
+    assert!(!watch(7), "there is nothing to watch yet");
+    let [older, unwatched] = [track(), table.track(id(b"b"), &STILL, Timestamp(0)).expect("it is tracked")];
+    assert!(watch(3) && watch(5) && watch(3));
+    let newer = track();
+    assert_eq!((finish(unwatched), finish(older)), (None, None));
+    assert_eq!(finish(newer), Some((true, vec![3, 5])));
+    assert_eq!(finish(track()), None, "they have heard of it");
+}
