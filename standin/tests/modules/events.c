@@ -3,10 +3,9 @@
  * begins to stop, unless the environment's EVENTS is "stay". It logs what streams hear, and after "out" what the `out` of a
  * connection hears. It does what no module may if the action `events.break` tells it so.
  */
-#include "lighttpd2_module.h"
+#include "module.h"
 
 #include <pthread.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,7 +258,8 @@ static liHandlerResult open_response(liVRequest *vr, gpointer told, gpointer *co
 	li_stream_release(&response->stream);
 	give(response, "hello\n");
 	if (0 == strcmp(told, "whole") || __atomic_load_n(&is_stopping, __ATOMIC_ACQUIRE)) end(response);
-	if (0 != strcmp(told, "later")) begin(response);
+	if (0 == strcmp(told, "later said")) say(vr->wrk, "later");
+	if (0 != strncmp(told, "later", 5)) begin(response);
 	return LI_HANDLER_GO_ON;
 }
 
@@ -390,14 +390,4 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	p->handle_stop_listen = stop_listen;
 	p->handle_close = handle_close;
 	p->handle_vrclose = handle_vrclose;
-}
-
-gboolean mod_progress_init(liModules *mods, liModule *mod) {
-	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
-	return NULL != mod->config;
-}
-
-gboolean mod_progress_free(liModules *mods, liModule *mod) {
-	li_plugin_free(mods->main, mod->config);
-	return 1;
 }

@@ -1,5 +1,5 @@
 /* A module that logs what becomes of patterns, and does with them what no module may. */
-#include "lighttpd2_module.h"
+#include "module.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,14 +100,4 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	(void)srv;
 	(void)userdata;
 	p->actions = actions;
-}
-
-gboolean mod_progress_init(liModules *mods, liModule *mod) {
-	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
-	return NULL != mod->config;
-}
-
-gboolean mod_progress_free(liModules *mods, liModule *mod) {
-	li_plugin_free(mods->main, mod->config);
-	return 1;
 }

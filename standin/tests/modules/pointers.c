@@ -1,5 +1,5 @@
 /* A module with options behind pointers. It logs what is made of their values, what is released, and what a request has. */
-#include "lighttpd2_module.h"
+#include "module.h"
 
 #include <stdlib.h>
 
@@ -101,14 +101,4 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	p->optionptrs = optionptrs;
 	p->actions = actions;
 	p->free = unregister;
-}
-
-gboolean mod_progress_init(liModules *mods, liModule *mod) {
-	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
-	return NULL != mod->config;
-}
-
-gboolean mod_progress_free(liModules *mods, liModule *mod) {
-	li_plugin_free(mods->main, mod->config);
-	return 1;
 }

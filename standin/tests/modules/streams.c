@@ -2,9 +2,8 @@
  * A module that puts a function before the callback of a connection's `out`, and logs what it hears: `>` and `<` for what there
  * is before and after the connection has heard of it. It does what no module may if it is told so by the action's parameter.
  */
-#include "lighttpd2_module.h"
+#include "module.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,14 +79,4 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	p->actions = actions;
 	p->handle_close = handle_close;
 	p->handle_vrclose = handle_vrclose;
-}
-
-gboolean mod_progress_init(liModules *mods, liModule *mod) {
-	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
-	return NULL != mod->config;
-}
-
-gboolean mod_progress_free(liModules *mods, liModule *mod) {
-	li_plugin_free(mods->main, mod->config);
-	return 1;
 }

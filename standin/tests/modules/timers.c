@@ -5,7 +5,7 @@
  *   lets_go   the loop does not go on for its sake; it is stopped when the server goes
  *   forgets   it is never stopped
  */
-#include "lighttpd2_module.h"
+#include "module.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -73,14 +73,4 @@ static void init(liServer *srv, liPlugin *p, gpointer userdata) {
 	(void)userdata;
 	p->handle_prepare_worker = prepare_worker;
 	p->handle_worker_stop = worker_stop;
-}
-
-gboolean mod_progress_init(liModules *mods, liModule *mod) {
-	mod->config = li_plugin_register(mods->main, "mod_progress", init, NULL);
-	return NULL != mod->config;
-}
-
-gboolean mod_progress_free(liModules *mods, liModule *mod) {
-	li_plugin_free(mods->main, mod->config);
-	return 1;
 }
