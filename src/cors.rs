@@ -15,11 +15,13 @@ pub enum Origins {
 /// Answers what a browser asks before it polls from a page of another origin, where `progress.cors` lets that; whether it was
 /// such a question.
 pub fn answer_preflight(plugin: Plugin<'_>, vr: VRequest<'_>) -> bool {
-    let Some(origins) = config::origins(vr, plugin) else { return false };
+    let Some(origins) = config::origins(vr, plugin).filter(|_| vr.method() == Some(Method::OPTIONS)) else {
+        return false;
+    };
     let asked = vr.header("Access-Control-Request-Method");
     let is_poll = asked.is_some_and(|method| matches!(method, b"GET" | b"HEAD"));
     let is_allowed = vr.header("Origin").is_some_and(|origin| origins.have(origin));
-    if !is_poll || !is_allowed || vr.method() != Some(Method::OPTIONS) {
+    if !is_poll || !is_allowed {
         return false;
     }
     allow(plugin, vr);

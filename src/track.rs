@@ -3,7 +3,7 @@
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config, id};
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
-use progress::{End, NotTracked, Response, Side, Ticket};
+use progress::{End, NotTracked, Response, Side, Table, Ticket};
 
 const SWITCHING_PROTOCOLS: i32 = 101;
 
@@ -92,15 +92,20 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    let watched = table.finish(tracked.ticket, vr.status(), end, clock::now());
-    watched.into_iter().for_each(|watched| Progress::tell_ended(plugin, watched));
+    finish(plugin, table, tracked.ticket, vr.status(), end);
 }
 
 /// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
 pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
     let (Some(tracked), Some(table)) = (Tracked::from_word(word), plugin.module().table()) else { return };
-    let watched = table.finish(tracked.ticket, SWITCHING_PROTOCOLS, end(closing), clock::now());
-    watched.into_iter().for_each(|watched| Progress::tell_ended(plugin, watched));
+    finish(plugin, table, tracked.ticket, SWITCHING_PROTOCOLS, end(closing));
+}
+
+/// Ends the entry of a request, and tells those who watch it.
+fn finish(plugin: Plugin<'_>, table: &Table<Live>, ticket: Ticket, status: i32, end: End) {
+    if let Some(watched) = table.finish(ticket, status, end, clock::now()) {
+        Progress::tell_ended(plugin, watched);
+    }
 }
 
 fn end(closing: Closing) -> End {

@@ -36,13 +36,7 @@ pub static FORMATS: &[Format] = &[
     Format { name: "legacy", bare: ["new Object(", ")"], ..JSON },
     // It has no meaning of its own.
     Format { name: "dump", ..JSON },
-    Format {
-        name: "full",
-        content_type: "application/json",
-        success: &Statuses::GOOD_OR_REDIRECT,
-        texts: &FULL,
-        ..JSON
-    },
+    FULL,
     NGINX,
     Format { name: "nginx-jsonp", callback: Some(&Callback::SCRIPT), ..NGINX },
     Format { name: "nginx-java", content_type: "text/javascript", texts: &NGINX_JAVA, ..NGINX },
@@ -82,6 +76,14 @@ const JSON: Format = Format {
     texts: &OBJECT,
 };
 
+const FULL: Format = Format {
+    name: "full",
+    content_type: "application/json",
+    success: &Statuses::GOOD_OR_REDIRECT,
+    texts: &FULL_OBJECT,
+    ..JSON
+};
+
 const NGINX: Format = Format {
     name: "nginx",
     content_type: "application/json",
@@ -117,7 +119,7 @@ static NUMBERS: &[Piece] = &[
     Text("}"),
 ];
 
-static FULL: Texts<&[Piece]> = Texts {
+static FULL_OBJECT: Texts<&[Piece]> = Texts {
     unknown: &[Text(r#"{"state":"unknown"}"#)],
     running: &[Text(r#"{"state":"running""#), All(MEMBERS)],
     done: &[Text(r#"{"state":"done""#), All(MEMBERS)],
@@ -222,7 +224,7 @@ impl Format {
 
     /// What new pages get: all that is known.
     pub fn full() -> &'static Self {
-        FORMATS.iter().find(|format| std::ptr::eq(format.texts, &FULL)).unwrap_or_default()
+        &FULL
     }
 
     /// The names of all formats, for messages.
