@@ -227,12 +227,12 @@ fn entries<T>(
 }
 
 fn number<T>(
-    setup: &'static str,
+    name: &'static str,
     value: Value<'_>,
     accepted: Range,
     make: fn(i64) -> Result<T, OutOfRange>,
 ) -> Result<T, NumberError> {
     let value = value.single();
-    let number = value.number().ok_or(NumberError::WrongType { setup, got: value.type_name(), accepted })?;
-    make(number).map_err(|error| NumberError::OutOfRange { setup, error })
+    let number = value.number().ok_or(NumberError::WrongType { name, got: value.type_name(), accepted })?;
+    make(number).map_err(|error| NumberError::OutOfRange { name, error })
 }

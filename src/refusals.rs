@@ -5,11 +5,11 @@ use progress::{Format, OutOfRange, Range, TemplateError, UnknownFormat};
 use std::error::Error;
 use std::fmt;
 
-/// Why the value of a setup that takes a number is refused.
+/// Why a number is refused.
 #[derive(Debug)]
 pub enum NumberError {
-    WrongType { setup: &'static str, got: &'static str, accepted: Range },
-    OutOfRange { setup: &'static str, error: OutOfRange },
+    WrongType { name: &'static str, got: &'static str, accepted: Range },
+    OutOfRange { name: &'static str, error: OutOfRange },
 }
 
 /// Why the value of `progress.methods` is refused.
@@ -47,10 +47,10 @@ pub enum ActionError {
 impl fmt::Display for NumberError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongType { setup, got, accepted } => {
-                write!(f, "expected number, got {got}: {setup} takes {accepted}")
+            Self::WrongType { name, got, accepted } => {
+                write!(f, "expected number, got {got}: {name} takes {accepted}")
             }
-            Self::OutOfRange { setup, error } => write!(f, "{setup}: {error}"),
+            Self::OutOfRange { name, error } => write!(f, "{name}: {error}"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `id`, `query` | ids, and where a query string has them |
 //! | `numbers`, `rate`, `outcome`, `statuses`, `snapshot` | how far and how fast a request is, and how it ended |
-//! | `limits` | how long and how many requests are known |
+//! | `limits` | time, and the numbers of the configuration |
 //! | `table` | all of them: [`Table`], over `shard`, and that over `index`, `history`, `slab`; `budget` and `untracked` count |
 //! | `fingerprint` | what stands for an id in there |
 //! | `format`, `template` | the formats of answers: a table, and what the configuration spells out; both are made of what is in `piece` |

@@ -1,4 +1,4 @@
-//! How long and how many requests are known.
+//! Time, and the numbers of the configuration.
 
 use super::budget::Budget;
 use std::fmt;

@@ -20,6 +20,9 @@ pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
             break;
         }
     }
+    if keys.are_standard() {
+        return usual.best();
+    }
     usual.best().or_else(|| {
         let mut standard = Candidates::default();
         for (key, value) in pairs(query) {
@@ -66,7 +69,8 @@ pub fn value<'q>(query: &'q [u8], key: &[u8]) -> Option<&'q [u8]> {
             return Some(keys.value());
         }
     }
-    pairs(query).find_map(|(other, value)| (other == key).then_some(value))
+    let mut standard = (!keys.are_standard()).then(|| pairs(query)).into_iter().flatten();
+    standard.find_map(|(other, value)| (other == key).then_some(value))
 }
 
 /// The keys and values of a query string, as the URL standard has it.
@@ -99,6 +103,11 @@ impl<'q> Keys<'q> {
         }
         self.position += length + 1;
         Some(&rest[..length])
+    }
+
+    /// Whether the URL standard has no keys and values but these, when `next` has come to the end.
+    fn are_standard(&self) -> bool {
+        self.separator != Some(b';') && memchr(b'?', self.query).is_none()
     }
 
     /// The value of the key that `next` returned last.

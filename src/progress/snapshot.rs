@@ -10,7 +10,7 @@ pub struct Snapshot {
     pub numbers: Numbers,
     /// When it was first tracked.
     pub began: Timestamp,
-    /// How far its response is.
+    /// How far its response is. Of a request that has ended, only whether its size is known.
     pub response: Response,
     /// Bytes per second: of its body, or of its response once that has begun, over the last seconds; where it has ended, of both
     /// since it began. `None` where no time has passed.
