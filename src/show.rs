@@ -45,6 +45,7 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
     let about = About {
         snapshot: snapshot.as_ref(),
         id: id.bytes(),
+        details: None,
         callback,
         success: config::success(vr, plugin),
         now,

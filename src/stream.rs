@@ -277,6 +277,7 @@ impl News<'_> {
         let about = About {
             snapshot: self.snapshot.as_ref(),
             id: b"",
+            details: None,
             callback: None,
             success: self.success,
             now: self.now,

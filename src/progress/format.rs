@@ -1,7 +1,7 @@
 //! The formats of answers: a table.
 
 use super::piece::Piece::{All, Known, Or, Text};
-use super::piece::{About, Escape, Field, Piece, Texts};
+use super::piece::{About, Field, Piece, Texts};
 use super::{Callback, State, Statuses};
 use std::fmt;
 
@@ -126,7 +126,8 @@ static FULL_OBJECT: Texts<&[Piece]> = Texts {
     error: &[Text(r#"{"state":"error""#), All(MEMBERS)],
 };
 
-static MEMBERS: &[Piece] = &[
+/// All that is known of a request, but for its state.
+pub(crate) static MEMBERS: &[Piece] = &[
     Known(r#","phase":""#, Field::Phase, r#"""#),
     Known(r#","received":"#, Field::Received, ""),
     Known(r#","request_size":"#, Field::RequestSize, ""),
@@ -237,35 +238,23 @@ impl Format {
         if calls { self.called_content_type } else { self.content_type }
     }
 
+    /// The state that the answer tells.
+    pub fn state(&self, about: &About<'_>) -> State {
+        State::of(about.snapshot, about.success.unwrap_or(self.success))
+    }
+
     /// The answer, in this format.
     pub fn write(&self, about: &About<'_>) -> Vec<u8> {
-        let state = State::of(about.snapshot, about.success.unwrap_or(self.success));
+        let state = self.state(about);
         let mut body = Vec::with_capacity(USUAL_LENGTH);
         if let Some(callback) = about.callback {
             body.extend_from_slice(callback);
         }
         let [before, after] = if about.callback.is_some() { self.called } else { self.bare };
         body.extend_from_slice(before.as_bytes());
-        write(self.texts.of(state), about, state, &mut body);
+        Piece::write(self.texts.of(state), about, state, &mut body);
         body.extend_from_slice(after.as_bytes());
         body
-    }
-}
-
-fn write(pieces: &[Piece], about: &About<'_>, state: State, body: &mut Vec<u8>) {
-    for piece in pieces {
-        match piece {
-            Text(text) => body.extend_from_slice(text.as_bytes()),
-            Known(before, field, after) => {
-                field.write([before, after], about, state, Escape::Json, body);
-            }
-            Or(field, text) => {
-                if !field.write(["", ""], about, state, Escape::Json, body) {
-                    body.extend_from_slice(text.as_bytes());
-                }
-            }
-            All(pieces) => write(pieces, about, state, body),
-        }
     }
 }
 
@@ -306,6 +295,7 @@ mod tests {
         About {
             snapshot,
             id: b"a\"b",
+            details: None,
             callback: None,
             success: None,
             now: NOW,

@@ -102,7 +102,7 @@ impl History {
         self.length
     }
 
-    /// Adds a record and returns its position. There have to be less than [`LONGEST`].
+    /// Adds a record, which ended no earlier than the others, and returns its position. There have to be less than [`LONGEST`].
     ///
     /// # Errors
     /// Where there is no memory.
@@ -120,6 +120,22 @@ impl History {
     /// The oldest record, with its position.
     pub fn oldest(&self) -> Option<(u32, Record<'_>)> {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
+    }
+
+    /// When the newest record ended.
+    pub fn newest_end(&self) -> Option<Timestamp> {
+        self.length.checked_sub(1).map(|number| self.at(self.taken + number).ended())
+    }
+
+    /// The records of requests that ended after a moment, the oldest first; all of them where there is none. They have to be in
+    /// that order.
+    pub fn ended_after(&self, moment: Option<Timestamp>) -> impl Iterator<Item = Record<'_>> {
+        let (mut first, mut end) = (0, self.length);
+        while first < end {
+            let middle = first.midpoint(end);
+            if moment < Some(self.at(self.taken + middle).ended()) { end = middle } else { first = middle + 1 }
+        }
+        (first..self.length).map(|number| self.at(self.taken + number))
     }
 
     /// Takes the oldest record out.
@@ -218,6 +234,13 @@ mod tests {
             }
             assert!(history.maps.len() <= 2, "{} maps for 500 records", history.maps.len());
             assert!(history.iter().map(|(_, record)| record.ended().0).eq(oldest..next));
+            assert_eq!(history.newest_end(), Some(Timestamp(next - 1)));
+            for (after, first) in
+                [(None, oldest), (Some(next - 20), next - 19), (Some(next - 1), next), (Some(next), next)]
+            {
+                let ended = history.ended_after(after.map(Timestamp)).map(|record| record.ended().0);
+                assert!(ended.eq(first..next), "after {after:?}");
+            }
         }
         assert!(next as usize > LONGEST, "positions started again");
         while history.len() > 0 {

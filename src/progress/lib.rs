@@ -8,6 +8,8 @@
 //! | `table` | all of them: [`Table`], over `shard`, and that over `index`, `history`, `slab`; `budget` and `untracked` count |
 //! | `fingerprint` | what stands for an id in there |
 //! | `format`, `template` | the formats of answers: a table, and what the configuration spells out; both are made of what is in `piece` |
+//! | `list`, `metrics` | what operators are told: all requests, and numbers over them, of `counts` and `tally` |
+//! | `details` | what is kept of running requests for that |
 //! | `callback` | the names of functions that answers call |
 //! | `watch` | who is to hear of a request's end |
 //!
@@ -16,12 +18,16 @@
 
 mod budget;
 mod callback;
+mod counts;
+mod details;
 mod fingerprint;
 mod format;
 mod history;
 mod id;
 mod index;
 mod limits;
+mod list;
+mod metrics;
 mod numbers;
 mod outcome;
 mod piece;
@@ -32,6 +38,7 @@ mod slab;
 mod snapshot;
 mod statuses;
 mod table;
+mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -39,16 +46,22 @@ mod untracked;
 mod watch;
 
 pub use callback::Callback;
+pub use counts::{Counts, Histogram, Totals};
+pub use details::{Details, Parts};
 pub use fingerprint::Key;
 pub use format::{FORMATS, Format, UnknownFormat};
 pub use id::RequestId;
 pub use limits::{Entries, Interval, OutOfRange, Range, TimeToLive, Timestamp, Watchers};
+pub use list::{List, ListError, ListQuery};
+pub use metrics::{Metrics, MetricsText};
 pub use numbers::{Counters, Numbers};
 pub use outcome::{End, Outcome, Side};
 pub use piece::About;
 pub use query::{request_id, value};
+pub use shard::Row;
 pub use snapshot::{Phase, Response, Snapshot, State};
 pub use statuses::{NoStatus, Statuses};
-pub use table::{NotTracked, Off, Table, Ticket};
+pub use table::{Cursor, NotTracked, Off, Table, Ticket};
+pub use tally::{Tallied, Tally};
 pub use template::{Template, TemplateError};
 pub use watch::{Subject, Workers};

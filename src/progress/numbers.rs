@@ -1,5 +1,8 @@
 //! How far a request is.
 
+use super::Details;
+use std::sync::Arc;
+
 /// How far a request is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
@@ -63,6 +66,11 @@ impl Numbers {
 pub trait Counters: Clone {
     /// The numbers now.
     fn read(&self) -> Numbers;
+
+    /// What else is known of the request, where that is kept.
+    fn details(&self) -> Option<&Arc<Details>> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What answers are made of.
 
-use super::{End, Phase, Response, Side, Snapshot, State, Statuses, Timestamp};
+use super::{End, Parts, Phase, Response, Side, Snapshot, State, Statuses, Timestamp};
 
 /// What an answer is about.
 #[derive(Clone, Copy)]
 pub struct About<'a> {
     /// What is known of the request, if anything is.
     pub snapshot: Option<&'a Snapshot>,
-    /// Its id, as it was asked for.
+    /// Its id, as it was asked for. Empty where nobody asked for it and it is not known.
     pub id: &'a [u8],
+    /// What else is known of it.
+    pub details: Option<Parts<'a>>,
     /// The function that the answer calls, if it calls one.
     pub callback: Option<&'a [u8]>,
     /// The statuses of requests that ended well, where it is not for the format to say.
@@ -40,6 +42,26 @@ pub enum Piece {
     All(&'static [Piece]),
 }
 
+impl Piece {
+    /// Writes these, one after the other, as JSON and scripts can have them.
+    pub fn write(pieces: &[Self], about: &About<'_>, state: State, to: &mut Vec<u8>) {
+        for piece in pieces {
+            match piece {
+                Self::Text(text) => to.extend_from_slice(text.as_bytes()),
+                Self::Known(before, field, after) => {
+                    field.write([before, after], about, state, Escape::Json, to);
+                }
+                Self::Or(field, text) => {
+                    if !field.write(["", ""], about, state, Escape::Json, to) {
+                        to.extend_from_slice(text.as_bytes());
+                    }
+                }
+                Self::All(pieces) => Self::write(pieces, about, state, to),
+            }
+        }
+    }
+}
+
 /// What an answer can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -61,6 +83,11 @@ pub enum Field {
     Reason,
     Callback,
     Id,
+    Method,
+    Host,
+    Path,
+    /// The client's address.
+    Client,
     /// Bytes of the request's body per second since it began.
     Speed,
     /// When it began, when its body will have come, and when it ended: seconds since 1970.
@@ -128,13 +155,17 @@ impl Field {
         match self {
             Self::State => return Some(Value::Word(word(state))),
             Self::Callback => return about.callback.map(Value::Foreign),
-            Self::Id => return Some(Value::Foreign(about.id)),
+            Self::Id => return Some(about.id).filter(|id| !id.is_empty()).map(Value::Foreign),
+            Self::Method => return about.details.map(|details| Value::Foreign(details.method)),
+            Self::Host => return about.details.map(|details| Value::Foreign(details.host)),
+            Self::Path => return about.details.map(|details| Value::Foreign(details.path)),
+            Self::Client => return about.details.map(|details| Value::Foreign(details.client)),
             _ => {}
         }
         let snapshot = about.snapshot?;
         let Snapshot { numbers, outcome, .. } = snapshot;
         let number = match self {
-            Self::State | Self::Callback | Self::Id => None,
+            Self::State | Self::Callback | Self::Id | Self::Method | Self::Host | Self::Path | Self::Client => None,
             Self::Phase => return snapshot.phase().map(|phase| Value::Word(phase.word())),
             Self::Received => Some(numbers.received()),
             Self::RequestSize => numbers.request_size(),
@@ -168,7 +199,8 @@ impl Field {
     }
 }
 
-fn word(state: State) -> &'static str {
+/// What a state is called.
+pub(crate) fn word(state: State) -> &'static str {
     match state {
         State::Unknown => "unknown",
         State::Running => "running",

@@ -1,6 +1,8 @@
 //! A part of the table: the entries whose fingerprints belong to it.
 
 use super::budget::{Allowance, Budget};
+use super::counts::{Counts, Totals};
+use super::details::Details;
 use super::fingerprint::Fingerprint;
 use super::history::{self, History};
 use super::index::{Index, PLACES};
@@ -10,6 +12,7 @@ use super::slab::Slab;
 use super::{
     Counters, End, NotTracked, Numbers, Outcome, Response, Side, Snapshot, Subject, TimeToLive, Timestamp, Workers,
 };
+use std::sync::Arc;
 
 /// A place in the index with this bit is an index of the slab; one without it is a position in the history.
 const RUNNING: u32 = 1 << history::POSITION_BITS;
@@ -28,6 +31,30 @@ pub struct Shard<C> {
     /// How many records of the history are superseded.
     superseded: usize,
     allowance: Allowance,
+    counts: Counts,
+}
+
+/// A request as it is listed.
+pub struct Row {
+    /// How far it is.
+    pub snapshot: Snapshot,
+    /// Of a running one, where that is kept.
+    pub details: Option<Arc<Details>>,
+}
+
+/// How far somebody is who looks at all requests of a shard, some at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// At the running ones from this index on.
+    Running(u32),
+    /// At those that ended after the one, and until the other.
+    Ended(Option<Timestamp>, Timestamp),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Running(0)
+    }
 }
 
 struct Running<C> {
@@ -50,6 +77,7 @@ impl<C> Default for Shard<C> {
             history: History::default(),
             superseded: 0,
             allowance: Allowance::default(),
+            counts: Counts::default(),
         }
     }
 }
@@ -67,7 +95,7 @@ impl<C: Counters> Shard<C> {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<u32, NotTracked> {
-        if !self.allowance.spend(budget) && !self.evict_oldest() {
+        if !self.allowance.spend(budget) && !self.evict() {
             return Err(NotTracked::Full);
         }
         let begun = self.make_room().map_err(|_| NotTracked::NoMemory).and_then(|()| {
@@ -118,23 +146,26 @@ impl<C: Counters> Shard<C> {
         let Limits { time_to_live, budget } = limits;
         let running = self.running.remove(index)?;
         let Running { fingerprint, is_superseded, began, watchers, .. } = running;
-        if is_superseded {
-            self.allowance.regain(budget);
-            return None;
-        }
         let given = running.counters.read();
         let end = match running.response {
             // It was closed in order, and is too short: some backends are believed that.
             Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
             _ => end,
         };
-        let outcome = Outcome { status, end, began, ended: now };
+        // Workers look at the clock before they wait for the lock.
+        let ended = self.history.newest_end().map_or(now, |newest| newest.max(now));
+        let outcome = Outcome { status, end, began, ended };
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
             End::BrokenOff(_) => (running.numbers(), matches!(running.response, Response::Sized(_))),
         };
+        self.counts.add(numbers, &outcome);
+        if is_superseded {
+            self.allowance.regain(budget);
+            return None;
+        }
         let hash = fingerprint.hash();
-        if self.history.len() == history::LONGEST && self.evict_oldest() {
+        if self.history.len() == history::LONGEST && self.evict() {
             self.allowance.regain(budget);
         }
         // Without memory it is forgotten.
@@ -177,13 +208,68 @@ impl<C: Counters> Shard<C> {
         (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
     }
 
+    /// Some more of its requests, as they are now: at most so many running ones, so many that have ended, and those that ended in
+    /// the same moment as the last of them. Returns where to go on, if anything is left.
+    pub fn page(
+        &mut self,
+        stage: Stage,
+        most: usize,
+        now: Timestamp,
+        time_to_live: TimeToLive,
+        rows: &mut Vec<Row>,
+    ) -> Option<Stage> {
+        let (after, until) = match stage {
+            Stage::Ended(after, until) => (after, until),
+            Stage::Running(first) => {
+                let end = self.running.end();
+                let next = end.min(first.saturating_add(most as u32));
+                for index in first..next {
+                    if let Some(running) = self.running.get_mut(index) {
+                        rows.push(Row { snapshot: running.look(now), details: running.counters.details().cloned() });
+                    }
+                }
+                if next < end {
+                    return Some(Stage::Running(next));
+                }
+                // What ends from now on has been seen.
+                (None, self.history.newest_end().map_or(now, |newest| newest.max(now)))
+            }
+        };
+        let over = now.0.checked_sub(time_to_live.milliseconds()).map(Timestamp);
+        let mut last = None;
+        for (number, record) in self.history.ended_after(after.max(over)).enumerate() {
+            let ended = record.ended();
+            if ended > until {
+                break;
+            }
+            if number >= most && Some(ended) != last {
+                return Some(Stage::Ended(last, until));
+            }
+            last = Some(ended);
+            if !record.is_superseded() {
+                rows.push(Row { snapshot: record.snapshot(), details: None });
+            }
+        }
+        None
+    }
+
+    /// Adds what it has and had.
+    pub fn add_to(&self, totals: &mut Totals) {
+        totals.known += (self.history.len() - self.superseded) as u64;
+        totals.counts.merge(&self.counts);
+        for (_, running) in self.running.iter() {
+            totals.running += 1;
+            totals.counts.add_bytes(running.numbers());
+        }
+    }
+
     /// Removes the finished entries whose time is over, but not more than `most`; returns how many.
     pub fn expire(&mut self, most: usize, now: Timestamp, limits: &Limits) -> usize {
         let Limits { time_to_live, budget } = limits;
         let mut removed = 0;
         while removed < most
             && self.oldest_end().is_some_and(|end| end.after(time_to_live.milliseconds()) <= now)
-            && self.evict_oldest()
+            && self.remove_oldest()
         {
             self.allowance.regain(budget);
             removed += 1;
@@ -191,8 +277,16 @@ impl<C: Counters> Shard<C> {
         removed
     }
 
-    /// Removes the oldest finished entry; whether there was one. Whoever calls this has its place in the budget.
-    pub fn evict_oldest(&mut self) -> bool {
+    /// Removes the oldest finished entry before its time is over; whether there was one. Whoever calls this has its place in the
+    /// budget.
+    pub fn evict(&mut self) -> bool {
+        let is_evicted = self.remove_oldest();
+        self.counts.evicted += u64::from(is_evicted);
+        is_evicted
+    }
+
+    /// The same at any time.
+    fn remove_oldest(&mut self) -> bool {
         let Some((position, record)) = self.history.oldest() else { return false };
         self.index.remove(record.fingerprint().hash(), position);
         self.history.pop();

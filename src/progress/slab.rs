@@ -47,6 +47,11 @@ impl<T> Slab<T> {
         })
     }
 
+    /// An index that none of them reaches.
+    pub fn end(&self) -> u32 {
+        self.pages.len() as u32 * PAGE
+    }
+
     pub fn get(&self, index: u32) -> Option<&T> {
         self.pages.get((index / PAGE) as usize)?.as_ref()?.slots.get((index % PAGE) as usize)?.as_ref()
     }

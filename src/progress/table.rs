@@ -1,9 +1,10 @@
 //! All tracked requests.
 
 use super::budget::Budget;
+use super::counts::Totals;
 use super::fingerprint::Fingerprint;
 use super::limits::Limits;
-use super::shard::Shard;
+use super::shard::{Row, Shard, Stage};
 use super::untracked::Untracked;
 use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp, Workers};
 use parking_lot::Mutex;
@@ -22,6 +23,9 @@ const REMOVED_BY_THE_WAY: usize = 4;
 /// How many entries whose time is over [`Table::tend`] removes while it holds a lock, and in all.
 const REMOVED_AT_ONCE: usize = 256;
 const REMOVED_BY_TENDING: usize = 16_384;
+
+/// How many requests [`Table::page`] looks at while it holds a lock.
+const ROWS_AT_ONCE: usize = 256;
 
 /// How often a new request looks for a finished entry of another shard that could give way, before it stays untracked.
 const ATTEMPTS: usize = 4;
@@ -56,6 +60,13 @@ struct Guarded<C> {
 pub struct Ticket {
     shard: u16,
     index: u32,
+}
+
+/// How far somebody is who looks at all requests, some at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    shard: usize,
+    stage: Stage,
 }
 
 /// Why a request is not tracked.
@@ -184,6 +195,41 @@ impl<C: Counters> Table<C> {
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
     }
 
+    /// Adds some more of all requests to `rows`: about [`ROWS_AT_ONCE`] of one shard, as they are now. Whether anything may be
+    /// left. A request that goes on meanwhile is seen once; one that ends meanwhile may be missed where more than that run in its
+    /// shard.
+    ///
+    /// # Errors
+    /// Where the table is switched off.
+    pub fn page(&self, cursor: &mut Cursor, now: Timestamp, rows: &mut Vec<Row>) -> Result<bool, Off> {
+        let Some(Padded(guarded)) = self.shards.get(cursor.shard) else { return Ok(false) };
+        let mut shard = guarded.shard.lock();
+        if self.is_off() {
+            return Err(Off);
+        }
+        match shard.page(cursor.stage, ROWS_AT_ONCE, now, self.limits.time_to_live, rows) {
+            Some(stage) => cursor.stage = stage,
+            None => *cursor = Cursor { shard: cursor.shard + 1, stage: Stage::default() },
+        }
+        Ok(cursor.shard < self.shards.len())
+    }
+
+    /// What there is and was, all in all. The shards are looked at one after the other.
+    ///
+    /// # Errors
+    /// Where the table is switched off.
+    pub fn totals(&self) -> Result<Totals, Off> {
+        let mut totals = Totals { untracked: self.untracked.total(), ..Totals::default() };
+        for Padded(guarded) in &self.shards {
+            let shard = guarded.shard.lock();
+            if self.is_off() {
+                return Err(Off);
+            }
+            shard.add_to(&mut totals);
+        }
+        Ok(totals)
+    }
+
     /// Removes entries whose time is over, of each `parts`th shard from number `part` on, and gives back memory that has no
     /// use; whether there is more to do.
     pub fn tend(&self, part: usize, parts: usize, now: Timestamp) -> bool {
@@ -226,7 +272,7 @@ impl<C: Counters> Table<C> {
         let ends = self.shards.iter().enumerate();
         let ends = ends.map(|(number, Padded(guarded))| (guarded.oldest_end.load(Relaxed), number));
         let Some((_, number)) = ends.filter(|(end, _)| *end != NEVER).min() else { return false };
-        let is_evicted = self.change(number, Shard::evict_oldest);
+        let is_evicted = self.change(number, Shard::evict);
         self.limits.budget.give_back(usize::from(is_evicted));
         is_evicted
     }

@@ -96,9 +96,14 @@ impl Template {
         &self.content_type
     }
 
+    /// The state that the answer tells.
+    pub fn state(&self, about: &About<'_>) -> State {
+        State::of(about.snapshot, about.success.unwrap_or(&Statuses::GOOD_OR_REDIRECT))
+    }
+
     /// The answer, by this template.
     pub fn write(&self, about: &About<'_>) -> Vec<u8> {
-        let state = State::of(about.snapshot, about.success.unwrap_or(&Statuses::GOOD_OR_REDIRECT));
+        let state = self.state(about);
         let mut body = Vec::new();
         for part in self.texts.of(state) {
             let text = match part {
@@ -216,7 +221,7 @@ mod tests {
             outcome: None,
         };
         let (now, snapshot) = (Timestamp(1_250), Some(&snapshot));
-        let about = About { snapshot, id, callback: Some(b"cb"), success: None, now, unix_time: |_| 0 };
+        let about = About { snapshot, id, details: None, callback: Some(b"cb"), success: None, now, unix_time: |_| 0 };
         let template = template(content_type, running).expect("a template");
         assert_eq!(template.write(&About { snapshot: None, ..about }), b"?");
         String::from_utf8(template.write(&about)).expect("answers are UTF-8")

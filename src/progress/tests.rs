@@ -202,6 +202,11 @@ fn at_the_limit_the_oldest_gives_way() {
         let youngest = (6 * entries..7 * entries).filter(|request| is_known(*request, now)).count() as i64;
         assert!(youngest > known * 3 / 4, "{youngest} of the {known} that are known are young");
         assert_eq!(table.untracked_to_report(now), None);
+        let totals = table.totals().expect("it is not switched off");
+        assert_eq!((totals.running, totals.known as i64, totals.untracked), (0, known, 0));
+        assert_eq!(totals.known + totals.counts.evicted, 7 * entries as u64);
+        assert_eq!(totals.counts.finished, [7 * entries as u64, 0, 0, 0, 0]);
+        assert_eq!((totals.counts.received, totals.counts.sent), (7 * entries as u64, 4 * 7 * entries as u64));
     }
 }
 
@@ -220,6 +225,8 @@ fn where_all_run_the_next_goes_untracked() {
     let running = tickets.len() as i64;
     assert!((entries - entries / 16..=entries).contains(&running), "{running}");
     assert_eq!(table.untracked_to_report(Timestamp(5)), Some(1));
+    let totals = table.totals().expect("it is not switched off");
+    assert_eq!((totals.running as i64, totals.untracked, totals.counts.received), (running, 1, running as u64));
     // One that has ended, in whichever shard, makes room for one anywhere.
     for (request, ticket) in tickets.drain(..).enumerate() {
         table.finish(ticket, 200, End::Whole, Timestamp(6));

@@ -9,7 +9,10 @@ const SILENCE: u64 = 60_000;
 /// Counts requests that could not be tracked.
 #[derive(Default)]
 pub struct Untracked {
+    /// Since this was last told.
     count: AtomicU64,
+    /// Those that were told.
+    told: AtomicU64,
     /// Until then nothing is said.
     silent_until: AtomicU64,
 }
@@ -29,7 +32,14 @@ impl Untracked {
         let until = self.silent_until.load(Relaxed);
         let is_time =
             until <= now.0 && self.silent_until.compare_exchange(until, now.after(SILENCE).0, Relaxed, Relaxed).is_ok();
-        is_time.then(|| self.count.swap(0, Relaxed)).filter(|count| *count > 0)
+        let count = if is_time { self.count.swap(0, Relaxed) } else { 0 };
+        self.told.fetch_add(count, Relaxed);
+        (count > 0).then_some(count)
+    }
+
+    /// How many there were in all.
+    pub fn total(&self) -> u64 {
+        self.told.load(Relaxed) + self.count.load(Relaxed)
     }
 }
 

@@ -136,6 +136,7 @@ fn formats(criterion: &mut Criterion) {
     let about = |format: &Format| About {
         snapshot: Some(&snapshot),
         id: b"0123456789abcdef",
+        details: None,
         callback: callback.filter(|_| format.callback.is_some()),
         success: None,
         now: NOW.after(12_345),

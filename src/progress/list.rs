@@ -1,0 +1,427 @@
+//! A list of all that is known, for operators.
+
+use super::format::MEMBERS;
+use super::piece::Piece::{All, Known, Text};
+use super::piece::{About, Field, Piece, Texts};
+use super::{Counters, Cursor, Row, State, Statuses, Table, Timestamp, Totals, value};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::fmt;
+
+/// What is asked to be listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    state: Option<State>,
+    sort: Option<Sort>,
+    limit: Option<usize>,
+}
+
+/// What comes first: of all, the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Rate,
+    Elapsed,
+    /// Bytes in both directions, in all, as far as that is known.
+    Size,
+    /// When it ended; those that run come first.
+    Ended,
+}
+
+/// A parameter of the query that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListError {
+    parameter: &'static str,
+    accepted: &'static str,
+    got: Vec<u8>,
+}
+
+/// A list that is being written.
+pub struct List {
+    query: ListQuery,
+    /// Whether ids are told whole.
+    has_ids: bool,
+    success: Statuses,
+    unix_time: fn(Timestamp) -> u64,
+    cursor: Cursor,
+    /// The first ones so far, or a few more, by what they are sorted by.
+    first: Vec<(u64, Row)>,
+    /// How many were asked for and found.
+    found: usize,
+}
+
+/// How many requests are looked at, and how many bytes are written, at a time: what takes much less than a millisecond.
+const ROWS_AT_A_TIME: usize = 2_048;
+const BYTES_AT_A_TIME: usize = 128 * 1024;
+
+/// How much of an id is told where it is not told whole, in bytes.
+const SHORT_ID: usize = 8;
+
+const STATES: &[(&str, State)] = &[("running", State::Running), ("done", State::Done), ("error", State::Error)];
+const SORTS: &[(&str, Sort)] =
+    &[("rate", Sort::Rate), ("elapsed", Sort::Elapsed), ("size", Sort::Size), ("ended", Sort::Ended)];
+
+static ENTRY: Texts<&[Piece]> = Texts {
+    unknown: &[],
+    running: &[
+        Text(r#"{"state":"running""#),
+        Known(r#","id":""#, Field::Id, r#"""#),
+        Known(r#","method":""#, Field::Method, r#"""#),
+        Known(r#","host":""#, Field::Host, r#"""#),
+        Known(r#","path":""#, Field::Path, r#"""#),
+        Known(r#","client":""#, Field::Client, r#"""#),
+        Known(r#","started":"#, Field::Began, ""),
+        All(MEMBERS),
+    ],
+    done: &[Text(r#"{"state":"done""#), All(ENDED)],
+    error: &[Text(r#"{"state":"error""#), All(ENDED)],
+};
+
+static ENDED: &[Piece] =
+    &[Known(r#","started":"#, Field::Began, ""), Known(r#","ended":"#, Field::Ended, ""), All(MEMBERS)];
+
+impl ListQuery {
+    /// The most that are told in an order.
+    pub const MOST_SORTED: usize = 1_000;
+
+    /// What a query string asks for.
+    ///
+    /// # Errors
+    /// Where a parameter is none.
+    pub fn new(query: &[u8]) -> Result<Self, ListError> {
+        let limit = match value(query, b"limit") {
+            None => None,
+            Some(got) => {
+                let number = std::str::from_utf8(got).ok().and_then(|digits| digits.parse::<u32>().ok());
+                let wrong = || ListError { parameter: "limit", accepted: "a number", got: got.to_vec() };
+                Some(number.ok_or_else(wrong)? as usize)
+            }
+        };
+        Ok(Self {
+            state: named(query, "state", "running, done or error", STATES)?,
+            sort: named(query, "sort", "rate, elapsed, size or ended", SORTS)?,
+            limit,
+        })
+    }
+}
+
+/// What a parameter of a query names, if it is there.
+fn named<T: Copy>(
+    query: &[u8],
+    parameter: &'static str,
+    accepted: &'static str,
+    names: &[(&str, T)],
+) -> Result<Option<T>, ListError> {
+    let Some(got) = value(query, parameter.as_bytes()) else { return Ok(None) };
+    let found = names.iter().find(|(name, _)| name.as_bytes() == got);
+    found.map(|(_, one)| Some(*one)).ok_or_else(|| ListError { parameter, accepted, got: got.to_vec() })
+}
+
+impl List {
+    /// A list of what was asked for. `has_ids`: whether ids are told whole; `success`: the statuses of requests that ended well,
+    /// if not 2xx and 3xx; `unix_time`: a moment in seconds since 1970.
+    pub fn new(query: ListQuery, has_ids: bool, success: Option<&Statuses>, unix_time: fn(Timestamp) -> u64) -> Self {
+        Self {
+            query,
+            has_ids,
+            success: success.unwrap_or(&Statuses::GOOD_OR_REDIRECT).clone(),
+            unix_time,
+            cursor: Cursor::default(),
+            first: Vec::new(),
+            found: 0,
+        }
+    }
+
+    /// Writes what comes first.
+    pub fn begin(&self, totals: &Totals, watchers: usize, now: Timestamp, to: &mut Vec<u8>) {
+        let counts = &totals.counts;
+        let [done, failed @ ..] = counts.finished;
+        let members = [
+            ("running", totals.running),
+            ("known", totals.known),
+            ("done", done),
+            ("error", failed.iter().sum()),
+            ("received", counts.received),
+            ("sent", counts.sent),
+            ("watchers", watchers as u64),
+            ("evicted", counts.evicted),
+            ("not_tracked", totals.untracked),
+        ];
+        let members = members.map(|(name, number)| format!(r#""{name}":{number}"#)).join(",");
+        let time = (self.unix_time)(now);
+        to.extend_from_slice(format!(r#"{{"time":{time},"totals":{{{members}}},"requests":["#).as_bytes());
+    }
+
+    /// Looks at some more requests, and writes those that were asked for. Whether anything is left; if not, the list is whole.
+    pub fn go_on<C: Counters>(&mut self, table: &Table<C>, now: Timestamp, to: &mut Vec<u8>) -> bool {
+        let (mut rows, mut seen, start) = (Vec::new(), 0, to.len());
+        while seen < ROWS_AT_A_TIME && to.len() - start < BYTES_AT_A_TIME {
+            let is_left = table.page(&mut self.cursor, now, &mut rows).unwrap_or(false);
+            seen += rows.len();
+            for row in rows.drain(..) {
+                let state = State::of(Some(&row.snapshot), &self.success);
+                if self.query.state.is_none_or(|wanted| wanted == state) {
+                    match self.query.sort {
+                        Some(sort) => self.sort_in(sort, row, now),
+                        None if self.is_full() => return self.end(true, now, to),
+                        None => self.write(&row, state, now, to),
+                    }
+                    self.found += 1;
+                }
+            }
+            if !is_left {
+                return self.end(self.found > self.limit(), now, to);
+            }
+        }
+        true
+    }
+
+    /// Writes the end, with what was sorted; returns that nothing is left.
+    fn end(&mut self, has_more: bool, now: Timestamp, to: &mut Vec<u8>) -> bool {
+        let mut first = std::mem::take(&mut self.first);
+        first.sort_by_key(|(key, _)| Reverse(*key));
+        first.truncate(self.limit());
+        self.found = 0;
+        for (_, row) in &first {
+            self.write(row, State::of(Some(&row.snapshot), &self.success), now, to);
+            self.found += 1;
+        }
+        to.extend_from_slice(format!("\n],\"more\":{has_more}}}\n").as_bytes());
+        false
+    }
+
+    fn limit(&self) -> usize {
+        let limit = self.query.limit.unwrap_or(usize::MAX);
+        if self.query.sort.is_some() { limit.min(ListQuery::MOST_SORTED) } else { limit }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found >= self.limit()
+    }
+
+    fn sort_in(&mut self, sort: Sort, row: Row, now: Timestamp) {
+        let snapshot = &row.snapshot;
+        let key = match sort {
+            Sort::Rate => snapshot.rate.unwrap_or(0),
+            Sort::Elapsed => snapshot.elapsed(now),
+            Sort::Size => {
+                let numbers = snapshot.numbers;
+                let request = numbers.request_size().unwrap_or(numbers.received());
+                request.saturating_add(numbers.response_size())
+            }
+            Sort::Ended => snapshot.outcome.map_or(u64::MAX, |outcome| outcome.ended.0),
+        };
+        self.first.push((key, row));
+        if self.first.len() >= 2 * ListQuery::MOST_SORTED {
+            self.first.sort_by_key(|(key, _)| Reverse(*key));
+            self.first.truncate(self.limit());
+        }
+    }
+
+    fn write(&self, row: &Row, state: State, now: Timestamp, to: &mut Vec<u8>) {
+        let details = row.details.as_ref().map(|details| details.parts());
+        let id = details.map_or(&b""[..], |details| details.id);
+        let id = match id.get(..SHORT_ID) {
+            Some(start) if !self.has_ids && id.len() > SHORT_ID => Cow::Owned([start, b"..."].concat()),
+            _ => Cow::Borrowed(id),
+        };
+        let about = About {
+            snapshot: Some(&row.snapshot),
+            id: &id,
+            details,
+            callback: None,
+            success: Some(&self.success),
+            now,
+            unix_time: self.unix_time,
+        };
+        to.extend_from_slice(if self.found == 0 { b"\n" } else { b",\n" });
+        Piece::write(ENTRY.of(state), &about, state, to);
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, got \"{}\"", self.parameter, self.accepted, self.got.escape_ascii())
+    }
+}
+
+impl std::error::Error for ListError {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Details, End, Entries, Key, Numbers, Parts, RequestId, Side, TimeToLive};
+    use super::*;
+    use serde_json::Value;
+    use std::sync::Arc;
+
+    const NOW: Timestamp = Timestamp(10_000_000);
+
+    /// A request that stands still.
+    #[derive(Clone)]
+    struct Still(u64, Option<Arc<Details>>);
+
+    impl Counters for Still {
+        fn read(&self) -> Numbers {
+            Numbers::new(self.0, 0, Some(1_000_000), 0)
+        }
+
+        fn details(&self) -> Option<&Arc<Details>> {
+            self.1.as_ref()
+        }
+    }
+
+    fn table() -> Table<Still> {
+        Table::new(TimeToLive::default(), Entries::default(), Key::new(b"not random at al"))
+    }
+
+    /// Tracks a request of that name, which began so many seconds ago.
+    fn track(table: &Table<Still>, name: &str, received: u64, ago: u64) -> super::super::Ticket {
+        let parts = Parts { id: name.as_bytes(), method: b"POST", host: b"a.example", path: b"/up\"", client: b"::1" };
+        let still = Still(received, Some(Arc::new(Details::new(parts))));
+        let id = RequestId::new(name.as_bytes()).expect("not empty");
+        table.track(id, &still, Timestamp(NOW.0 - ago * 1_000)).expect("there is room")
+    }
+
+    fn listed(table: &Table<Still>, query: &str, has_ids: bool) -> Value {
+        let query = ListQuery::new(query.as_bytes()).expect("it is one");
+        let mut list = List::new(query, has_ids, None, |moment| moment.0 / 1_000);
+        let mut body = Vec::new();
+        list.begin(&table.totals().expect("it is on"), 9, NOW, &mut body);
+        while list.go_on(table, NOW, &mut body) {}
+        serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", body.escape_ascii()))
+    }
+
+    /// A member of each request that is listed.
+    fn all(listed: &Value, member: &str) -> Vec<Value> {
+        listed["requests"].as_array().expect("a list").iter().map(|one| one[member].clone()).collect()
+    }
+
+    #[test]
+    fn tells_who_and_how_far() {
+        let table = table();
+        let _running = track(&table, "a-long-name", 500_000, 5);
+        let ticket = track(&table, "short", 7, 20);
+        table.finish(ticket, 404, End::Whole, Timestamp(NOW.0 - 1_000));
+        let told = listed(&table, "sort=elapsed", false);
+        let expected = serde_json::json!({
+            "time": 10_000, "more": false,
+            "totals": {"running": 1, "known": 1, "done": 0, "error": 1, "received": 500_007, "sent": 0, "watchers": 9,
+                "evicted": 0, "not_tracked": 0},
+            "requests": [
+                {"state": "error", "started": 9_980, "ended": 9_999, "received": 7, "request_size": 1_000_000, "sent": 0,
+                    "response_size": 0, "status": 404, "elapsed": 19.0, "rate": 0, "reason": "status"},
+                {"state": "running", "id": "a-long-n...", "method": "POST", "host": "a.example", "path": "/up\"",
+                    "client": "::1", "started": 9_995, "phase": "receiving", "received": 500_000,
+                    "request_size": 1_000_000, "sent": 0, "elapsed": 5.0, "rate": 100_000, "remaining": 5},
+            ],
+        });
+        assert_eq!(told, expected);
+        assert_eq!(listed(&table, "state=running", true)["requests"][0]["id"], "a-long-name");
+    }
+
+    #[test]
+    fn each_request_is_there_once_and_the_first_come_first() {
+        let table = table();
+        let random = &mut fastrand::Rng::with_seed(5);
+        let ends = [End::Whole, End::BrokenOff(Side::Client)];
+        let mut tickets = Vec::new();
+        for number in 0..20_000_u64 {
+            let ticket = track(&table, &number.to_string(), number, 29);
+            // Many end in the same moment.
+            let ended = Timestamp(NOW.0 - 20_000 + number / 7_000);
+            if number % 10 == 0 {
+                tickets.push(ticket);
+            } else {
+                table.finish(ticket, 200, ends[number as usize % 2], ended);
+            }
+        }
+        let numbers = |query: &str| -> Vec<u64> {
+            all(&listed(&table, query, true), "received").iter().map(|one| one.as_u64().expect("a number")).collect()
+        };
+        let is_asked = |state: &str, number: u64| match state {
+            "running" => number % 10 == 0,
+            "done" => number % 10 != 0 && number % 2 == 0,
+            "error" => number % 2 == 1,
+            _ => true,
+        };
+        for state in ["", "running", "done", "error"] {
+            let asked = if state.is_empty() { String::new() } else { format!("state={state}") };
+            let expected: Vec<_> = (0..20_000).filter(|number| is_asked(state, *number)).collect();
+            let mut found = numbers(&asked);
+            found.sort_unstable();
+            assert_eq!(found, expected, "{state}");
+            let limit = random.usize(1..1_000);
+            let some = listed(&table, &format!("{asked}&limit={limit}"), true);
+            assert_eq!((all(&some, "state").len(), &some["more"]), (limit, &Value::Bool(true)), "{state}");
+        }
+        assert_eq!(all(&listed(&table, "state=running&sort=rate&limit=3", true), "rate"), [689, 688, 688]);
+        let sorted = listed(&table, "sort=ended&state=done", true);
+        let ended: Vec<_> = all(&sorted, "ended").iter().map(|one| one.as_u64().expect("a number")).collect();
+        assert!(ended.len() == ListQuery::MOST_SORTED && ended.is_sorted_by(|one, next| one >= next));
+        assert_eq!(sorted["more"], true);
+        assert_eq!(numbers("limit=0").len(), 0);
+        for ticket in tickets {
+            table.finish(ticket, 200, End::Whole, NOW);
+        }
+        assert_eq!(numbers("state=running"), [0_u64; 0]);
+    }
+
+    #[test]
+    fn what_ends_while_it_is_written_is_there_once() {
+        let table = table();
+        let mut tickets: Vec<_> = (0..3_000).map(|number| track(&table, &number.to_string(), number, 5)).collect();
+        let random = &mut fastrand::Rng::with_seed(6);
+        let mut list = List::new(ListQuery::default(), true, None, |moment| moment.0);
+        let mut body = Vec::new();
+        list.begin(&Totals::default(), 0, NOW, &mut body);
+        let mut later = NOW;
+        while list.go_on(&table, later, &mut body) {
+            for _ in 0..random.usize(..1_000).min(tickets.len()) {
+                later = later.after(1);
+                table.finish(tickets.swap_remove(random.usize(..tickets.len())), 200, End::Whole, later);
+            }
+        }
+        let told: Value = serde_json::from_slice(&body).expect("it is JSON");
+        let mut received: Vec<_> = all(&told, "received").iter().map(|one| one.as_u64().expect("a number")).collect();
+        received.sort_unstable();
+        assert_eq!(received, (0..3_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_over_or_has_a_newer_one_is_not_there() {
+        let table = table();
+        let over = track(&table, "over", 1, 60);
+        table.finish(over, 200, End::Whole, Timestamp(NOW.0 - 30_000));
+        let older = track(&table, "again", 2, 50);
+        table.finish(older, 200, End::Whole, Timestamp(NOW.0 - 20_000));
+        let _newer = track(&table, "again", 3, 10);
+        assert_eq!(all(&listed(&table, "", true), "received"), [3]);
+    }
+
+    #[test]
+    fn wrong_parameters_are_told() {
+        for (query, text) in [
+            ("state=unknown", "state: expected running, done or error, got \"unknown\""),
+            ("sort=", "sort: expected rate, elapsed, size or ended, got \"\""),
+            ("limit=-1", "limit: expected a number, got \"-1\""),
+            ("limit=99999999999", "limit: expected a number, got \"99999999999\""),
+        ] {
+            assert_eq!(
+                ListQuery::new(query.as_bytes()).map_err(|error| error.to_string()),
+                Err(text.into()),
+                "{query}"
+            );
+        }
+        assert_eq!(ListQuery::new(b"foo=bar&limited=no"), Ok(ListQuery::default()));
+    }
+
+    #[test]
+    fn a_table_that_is_off_ends_the_list() {
+        let table = table();
+        let _running = track(&table, "a", 1, 1);
+        table.switch_off();
+        let mut body = b"{\"requests\":[".to_vec();
+        let mut list = List::new(ListQuery::default(), true, None, |moment| moment.0);
+        assert!(!list.go_on(&table, NOW, &mut body));
+        assert_eq!(serde_json::from_slice::<Value>(&body).expect("it is JSON")["requests"], serde_json::json!([]));
+    }
+}
