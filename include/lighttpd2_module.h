@@ -233,14 +233,16 @@ typedef struct liHttpHeader {
 } liHttpHeader;
 
 typedef struct liRequestUri {
-	char opaque_head[48];
+	char opaque_head[40];
+	GString *path;  /* decoded */
 	GString *query; /* as it came, without the question mark */
-	GString *opaque_host;
+	GString *host;  /* without a port */
 } liRequestUri;
 
 typedef struct liRequest {
 	liHttpMethod http_method;
-	char opaque_version[16];
+	GString *http_method_str;
+	char opaque_version[8];
 	liRequestUri uri;
 	liHttpHeaders *headers;
 	goffset content_length; /* bytes; -1 while a chunked body is arriving */
@@ -259,7 +261,9 @@ typedef struct liLogContext {
 } liLogContext;
 
 typedef struct liConInfo {
-	char opaque_head[60];
+	char opaque_head[40];
+	GString *remote_addr_str; /* the client's address, without a port */
+	char opaque_local_addr[12];
 	gboolean keep_alive; /* whether another request can come on the connection; until the response begins it may become FALSE */
 	gboolean aborted;
 	char opaque_proxy_protocol[60];

@@ -93,9 +93,26 @@ pub fn interval(value: Value<'_>) -> Result<Interval, Refusal> {
     Ok(number("progress.stream", value, Interval::RANGE, Interval::new)?)
 }
 
-/// The value of `progress.track`, which takes none.
-pub fn nothing(value: Value<'_>) -> Result<(), Refusal> {
-    if value.is_nothing() { Ok(()) } else { Err(ActionError::TrackTakesNothing(value.single().type_name()).into()) }
+/// The value of an action that takes none.
+pub fn nothing(action: &'static str, value: Value<'_>) -> Result<(), Refusal> {
+    if value.is_nothing() {
+        return Ok(());
+    }
+    Err(ActionError::TakesNothing { action, got: value.single().type_name() }.into())
+}
+
+/// The value of an action that lists requests: whether it tells whole ids.
+pub fn has_ids(action: &'static str, value: Value<'_>) -> Result<bool, Refusal> {
+    const IDS: &[u8] = b"ids";
+    let value = value.single();
+    if value.is_missing() || value.is_nothing() {
+        return Ok(false);
+    }
+    match value.string() {
+        Some(IDS) => Ok(true),
+        Some(other) => Err(ActionError::NotIds { action, got: format!("\"{}\"", other.escape_ascii()) }.into()),
+        None => Err(ActionError::NotIds { action, got: value.type_name().to_string() }.into()),
+    }
 }
 
 /// The value of `progress.show`.

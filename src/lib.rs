@@ -7,6 +7,7 @@
 //! | `track` | `progress.track`: the life of a tracked request |
 //! | `show` | `progress.show`: answers about another request |
 //! | `stream` | `progress.stream`: events about another request |
+//! | `list`, `status`, `metrics` | `progress.list`, `progress.status`, `progress.metrics`: what operators are told of all requests |
 //! | `id` | which request another one is about |
 //! | `cors` | which pages may read answers |
 //! | `config`, `refusals` | what the configuration sets, and why a value is refused |
@@ -23,6 +24,8 @@ mod clock;
 mod config;
 mod cors;
 mod id;
+mod list;
+mod metrics;
 mod refusals;
 mod shared;
 mod show;
@@ -49,6 +52,13 @@ pub static MOD_PROGRESS_IN_RUST: [u8; VERSION.len()] = {
 
 const VERSION: &str = concat!("mod_progress ", env!("CARGO_PKG_VERSION"));
 
+/// What the module has at each worker for itself.
+#[derive(Default)]
+pub struct Local {
+    streams: stream::Local,
+    lists: list::Local,
+}
+
 impl Module for Progress {
     const NAME: &'static CStr = c"mod_progress";
 
@@ -64,11 +74,13 @@ impl Module for Progress {
         Action { name: c"progress.track", create: track::create },
         Action { name: c"progress.show", create: show::create },
         Action { name: c"progress.stream", create: stream::create },
+        Action { name: c"progress.list", create: list::create },
+        Action { name: c"progress.metrics", create: metrics::create },
     ];
 
     const INTERVAL: f64 = 1.0;
 
-    type Local = stream::Local;
+    type Local = Local;
 
     fn prepare(&self, server: Server, is_as_declared: Result<(), lighttpd2::LayoutError>) {
         // Not as it is loaded: the configuration has not said yet where lines of this level go.
@@ -86,14 +98,17 @@ impl Module for Progress {
 
     fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
         stream::woken(plugin, desk);
+        list::go_on(plugin, desk);
     }
 
     fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
-        stream::beat(plugin, desk)
+        let is_watched = stream::beat(plugin, desk);
+        list::go_on(plugin, desk) || is_watched
     }
 
     fn outlet_gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
         stream::gone(plugin, desk, outlet);
+        list::gone(desk, outlet);
     }
 
     fn stopping(plugin: Plugin<'_>) {
@@ -118,7 +133,7 @@ impl Module for Progress {
     }
 
     fn panicked(&self, what: &CStr) -> &'static str {
-        if what == c"progress.show" || what == c"progress.stream" {
+        if what != c"progress.track" && what != Self::NAME {
             return "";
         }
         // It may have left counters in the table which nobody would take out in time.

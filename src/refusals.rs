@@ -36,7 +36,15 @@ pub enum OptionError {
 /// Why the value of an action is refused.
 #[derive(Debug)]
 pub enum ActionError {
-    TrackTakesNothing(&'static str),
+    TakesNothing {
+        action: &'static str,
+        got: &'static str,
+    },
+    /// It is not `"ids"`.
+    NotIds {
+        action: &'static str,
+        got: String,
+    },
     NoForm(&'static str),
     UnknownFormat(UnknownFormat),
     NoTemplate(TemplateError),
@@ -86,8 +94,11 @@ impl fmt::Display for OptionError {
 impl fmt::Display for ActionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TrackTakesNothing(got) => {
-                write!(f, "progress.track doesn't expect any parameters, got one of type {got}")
+            Self::TakesNothing { action, got } => {
+                write!(f, "{action} doesn't expect any parameters, got one of type {got}")
+            }
+            Self::NotIds { action, got } => {
+                write!(f, "{action}: expected nothing or \"ids\", got {got}")
             }
             Self::NoForm(got) => {
                 let names = Format::names();

@@ -2,10 +2,12 @@
 
 use crate::clock;
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
-use progress::{Counters, Entries, Key, Numbers, Subject, Table, TimeToLive, Watchers, Workers};
+use progress::{
+    Counters, Details, Entries, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
+};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// This module's plugin.
 pub type Plugin<'a> = lighttpd2::Plugin<'a, Progress>;
@@ -21,8 +23,13 @@ pub struct Progress {
     table: OnceLock<Table<Live>>,
     /// What has ended and is watched at a worker, by the numbers of workers.
     ended: OnceLock<Box<[Mutex<Vec<Subject>>]>>,
-    /// How many more may watch.
+    /// What each worker has counted, by the numbers of workers.
+    tallies: OnceLock<Box<[Tally]>>,
+    /// How many may watch, and how many more.
+    most_watchers: AtomicUsize,
     watchers_left: AtomicUsize,
+    /// Whether anybody can list requests.
+    keeps_details: AtomicBool,
     is_stopping: AtomicBool,
 }
 
@@ -34,9 +41,13 @@ pub struct Settings {
     pub watchers: Watchers,
 }
 
-/// The counters of a running request.
+/// A running request.
 #[derive(Clone)]
-pub struct Live(pub LiveCounters);
+pub struct Live {
+    pub counters: LiveCounters,
+    /// Where somebody can ask for them.
+    pub details: Option<Arc<Details>>,
+}
 
 /// Why the module does nothing.
 #[derive(Debug)]
@@ -63,7 +74,9 @@ impl Progress {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(Inactive::NoKey)?;
         self.ended.get_or_init(|| (0..workers).map(|_| Mutex::default()).collect());
+        self.tallies.get_or_init(|| (0..workers).map(|_| Tally::default()).collect());
         self.set(|settings| {
+            self.most_watchers.store(settings.watchers.count(), Relaxed);
             self.watchers_left.store(settings.watchers.count(), Relaxed);
             self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, Key::new(&key)));
         });
@@ -85,6 +98,31 @@ impl Progress {
     /// Somebody who was let watch does so no more.
     pub fn end_watching(&self) {
         self.watchers_left.fetch_add(1, Relaxed);
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        self.most_watchers.load(Relaxed).saturating_sub(self.watchers_left.load(Relaxed))
+    }
+
+    /// What a worker counts, on its own thread.
+    pub fn tally(&self, worker: usize) -> Option<&Tally> {
+        self.tallies.get()?.get(worker)
+    }
+
+    /// What all workers have counted.
+    pub fn tallied(&self) -> Tallied {
+        self.tallies.get().map(|tallies| tallies.iter().collect()).unwrap_or_default()
+    }
+
+    /// From now on requests can be listed.
+    pub fn keep_details(&self) {
+        self.keeps_details.store(true, Relaxed);
+    }
+
+    /// Whether requests can be listed.
+    pub fn keeps_details(&self) -> bool {
+        self.keeps_details.load(Relaxed)
     }
 
     /// What is watched at these workers has ended.
@@ -132,8 +170,12 @@ impl Progress {
 
 impl Counters for Live {
     fn read(&self) -> Numbers {
-        let counts = self.0.read();
+        let counts = self.counters.read();
         Numbers::new(counts.received, counts.sent, counts.request_size, counts.response_size)
+    }
+
+    fn details(&self) -> Option<&Arc<Details>> {
+        self.details.as_ref()
     }
 }
 

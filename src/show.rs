@@ -3,7 +3,7 @@
 use crate::shared::{Plugin, Progress};
 use crate::{clock, config, cors, id};
 use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
-use progress::{About, Callback, Format, Template};
+use progress::{About, Callback, Format, State, Template};
 
 /// How answers are written.
 pub enum Form {
@@ -14,7 +14,7 @@ pub enum Form {
 }
 
 /// The action with its value.
-pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let form = config::form(value)?;
     Ok(Box::new(move |plugin, vr| show(plugin, vr, &form)))
 }
@@ -51,6 +51,9 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
         now,
         unix_time: clock::unix_time,
     };
+    if let Some(tally) = plugin.module().tally(vr.worker()) {
+        tally.add_poll(form.state(&about));
+    }
     cors::allow(plugin, vr);
     vr.set_response_header("Content-Type", form.content_type(callback.is_some()).as_bytes());
     vr.set_response_header("X-Content-Type-Options", b"nosniff");
@@ -81,6 +84,13 @@ impl Form {
         match self {
             Self::Format(format) => format.callback,
             Self::Template(_) => Some(Template::CALLBACK),
+        }
+    }
+
+    fn state(&self, about: &About<'_>) -> State {
+        match self {
+            Self::Format(format) => format.state(about),
+            Self::Template(template) => template.state(about),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config, cors, id};
 use lighttpd2::{ActionFn, Level, Log, Method, Outlet, Refusal, VRequest, Value};
-use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Timestamp, value};
+use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -73,7 +73,7 @@ enum Told {
 }
 
 /// The action with its value.
-pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let interval = config::interval(value)?;
     Ok(Box::new(move |plugin, vr| stream(plugin, vr, interval)))
 }
@@ -101,6 +101,9 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         return;
     }
     if !progress.begin_watching() {
+        if let Some(tally) = progress.tally(desk.number()) {
+            tally.add_refused_watcher();
+        }
         vr.set_response_header("Retry-After", b"5");
         vr.set_response_header("Content-Type", b"text/plain");
         vr.respond(503, b"too many watchers\n");
@@ -129,7 +132,7 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         spoke: now,
         told: Told::Nothing,
     };
-    let local = &mut *desk.local();
+    let local = &mut desk.local().streams;
     local.outlets.insert(outlet, watched.clone());
     local.groups.entry(watched.clone()).or_default().watchers.push(watcher);
     local.tell(&watched, plugin, desk, now);
@@ -140,7 +143,7 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
 
 /// The time has come to look at what is watched at a worker; whether anything is left.
 pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
-    let local = &mut *desk.local();
+    let local = &mut desk.local().streams;
     let now = clock::now();
     let due: Vec<_> = local.groups.iter().filter(|(_, group)| group.due <= now.0).map(|(key, _)| key.clone()).collect();
     for watched in due {
@@ -151,7 +154,7 @@ pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
 
 /// Requests that are watched at a worker have ended, or the server stops.
 pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
-    let local = &mut *desk.local();
+    let local = &mut desk.local().streams;
     let now = clock::now();
     if plugin.module().is_stopping() {
         return local.say_good_bye(plugin, desk);
@@ -165,7 +168,7 @@ pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
 
 /// A client has gone.
 pub fn gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
-    let local = &mut *desk.local();
+    let local = &mut desk.local().streams;
     if let Some(Entry::Occupied(mut group)) = local.outlets.remove(&outlet).map(|watched| local.groups.entry(watched)) {
         group.get_mut().watchers.retain(|watcher| watcher.outlet != outlet);
         if group.get().watchers.is_empty() {
@@ -187,6 +190,8 @@ impl Local {
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
         let (mut event, mut end) = (None, None);
+        let tally = plugin.module().tally(desk.number());
+        let count = || tally.into_iter().for_each(Tally::add_event);
         group.watchers.retain_mut(|watcher| {
             let goes_on = match watcher.next(&news) {
                 Next::Nothing => true,
@@ -202,12 +207,14 @@ impl Local {
                     // Who does not read gets the newest numbers when it reads again.
                     if desk.is_idle(watcher.outlet) {
                         desk.send(watcher.outlet, event.get_or_insert_with(|| news.event("progress", "")));
+                        count();
                         (watcher.spoke, watcher.told) = (now, news.told());
                     }
                     true
                 }
                 Next::End => {
                     desk.send(watcher.outlet, end.get_or_insert_with(|| news.event("end", "id: end\n")));
+                    count();
                     desk.close(watcher.outlet);
                     self.outlets.remove(&watcher.outlet);
                     plugin.module().end_watching();

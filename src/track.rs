@@ -3,13 +3,14 @@
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config, id};
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
-use progress::{End, NotTracked, Response, Side, Table, Ticket};
+use progress::{Details, End, NotTracked, Parts, RequestId, Response, Side, Table, Ticket};
+use std::sync::Arc;
 
 const SWITCHING_PROTOCOLS: i32 = 101;
 
 /// The action with its value, which is none.
-pub fn create(value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
-    config::nothing(value)?;
+pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+    config::nothing("progress.track", value)?;
     Ok(Box::new(track))
 }
 
@@ -42,7 +43,8 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     // table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(table) = plugin.module().table() else { return };
-    match table.track(id, &Live(counters), clock::now()) {
+    let details = plugin.module().keeps_details().then(|| Arc::new(details(vr, id)));
+    match table.track(id, &Live { counters, details }, clock::now()) {
         Ok(ticket) => {
             Tracked { ticket, closing: None }.store(slot);
             vr.hear_response(plugin);
@@ -55,6 +57,17 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         let id = id.bytes().escape_ascii();
         vr.log(Level::Debug, &format!("progress.track: tracking progress with id \"{id}\""));
     }
+}
+
+/// What operators are told of a request.
+fn details(vr: VRequest<'_>, id: RequestId<'_>) -> Details {
+    Details::new(Parts {
+        id: id.bytes(),
+        method: vr.method_name(),
+        host: vr.host(),
+        path: vr.path(),
+        client: vr.client(),
+    })
 }
 
 /// `handle_response` of a tracked request: notes how long its response will be.

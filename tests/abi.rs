@@ -39,6 +39,9 @@ fn covers_what_is_used(own: &Facts) -> Result<(), Failed> {
     for name in [
         "Offset of field: liChunkQueue::bytes_in",
         "Offset of field: liConInfo::aborted",
+        "Offset of field: liConInfo::remote_addr_str",
+        "Offset of field: liRequest::http_method_str",
+        "Offset of field: liRequestUri::host",
         "Offset of field: liVRequest::plugin_ctx",
         "Size of liPlugin",
         "pub const LIGHTTPD_SERVER_MAGIC",

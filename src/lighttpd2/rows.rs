@@ -28,7 +28,7 @@ pub struct Action<M: 'static> {
     /// What the configuration calls it.
     pub name: &'static CStr,
     /// Makes what it does out of its value.
-    pub create: fn(Value<'_>) -> Result<ActionFn<M>, Refusal>,
+    pub create: fn(&M, Value<'_>) -> Result<ActionFn<M>, Refusal>,
 }
 
 /// A value that every request has, and that the configuration can set for some.

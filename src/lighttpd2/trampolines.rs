@@ -198,9 +198,11 @@ pub(super) unsafe extern "C" fn create_action<M: Module>(
     value: *mut sys::liValue,
     row: *mut c_void,
 ) -> *mut sys::liAction {
-    // SAFETY: lighttpd2 passes a value or NULL, and what `Data::default` gave it for this row.
-    let (value, row) = unsafe { (Value::new(value), &*row.cast::<Action<M>>()) };
-    let Some(function) = configured(srv, row.name, || (row.create)(value)) else { return ptr::null_mut() };
+    // SAFETY: lighttpd2 passes its plugin, a value or NULL, and what `Data::default` gave it for this row.
+    let (module, value, row) = unsafe { (Plugin::<M>::new(plugin), Value::new(value), &*row.cast::<Action<M>>()) };
+    let Some(function) = configured(srv, row.name, || (row.create)(module.module(), value)) else {
+        return ptr::null_mut();
+    };
     let bound = Box::into_raw(Box::new(BoundAction { plugin, name: row.name, function }));
     // SAFETY: `perform` takes a bound, whose plugin outlives its actions, and leaves its context alone, so that there
     // is nothing to clean up; `free_action` frees it.

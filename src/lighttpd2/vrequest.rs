@@ -103,6 +103,37 @@ impl<'a> VRequest<'a> {
         unsafe { value::bytes((*self.as_ptr()).request.uri.query) }.unwrap_or_default()
     }
 
+    /// The name of its method, as the client sent it.
+    pub fn method_name(self) -> &'a [u8] {
+        // SAFETY: as in `query`; lighttpd2 sets it as the header of a request comes.
+        unsafe { value::bytes((*self.as_ptr()).request.http_method_str) }.unwrap_or_default()
+    }
+
+    /// The host that it asks, without a port.
+    pub fn host(self) -> &'a [u8] {
+        // SAFETY: as in `query`.
+        unsafe { value::bytes((*self.as_ptr()).request.uri.host) }.unwrap_or_default()
+    }
+
+    /// The path that it asks for, decoded.
+    pub fn path(self) -> &'a [u8] {
+        // SAFETY: as in `query`.
+        unsafe { value::bytes((*self.as_ptr()).request.uri.path) }.unwrap_or_default()
+    }
+
+    /// The address of its client, without a port.
+    pub fn client(self) -> &'a [u8] {
+        // SAFETY: `new` was promised a live request, whose connection has had that since it began, or since the client's proxy
+        // has said another one, which is before any action.
+        unsafe { value::bytes((*(*self.as_ptr()).coninfo).remote_addr_str) }.unwrap_or_default()
+    }
+
+    /// The number of its worker.
+    pub fn worker(self) -> usize {
+        // SAFETY: `new` was promised a live request, which has a worker.
+        unsafe { (*(*self.as_ptr()).wrk).ndx as usize }
+    }
+
     /// The value of one of its headers, whose name is compared without regard to case; one of them, where there are several.
     pub fn header(self, name: &str) -> Option<&'a [u8]> {
         // SAFETY: `new` was promised a live request on this thread; nothing changes its headers while an action runs.
@@ -167,9 +198,7 @@ impl<'a> VRequest<'a> {
 
     /// What the module has at its worker.
     pub fn desk<M: Module>(self, plugin: Plugin<'a, M>) -> Option<Desk<'a, M>> {
-        // SAFETY: `new` was promised a live request, which has a worker.
-        let number = unsafe { (*(*self.as_ptr()).wrk).ndx } as usize;
-        plugin.data().desks.at(number)
+        plugin.data().desks.at(self.worker())
     }
 
     /// Lets the module [hear](Module::handle_response) when its response begins. To be asked once the plugin's slot of it is

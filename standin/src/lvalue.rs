@@ -125,7 +125,7 @@ impl Lvalue {
 }
 
 /// The host in a `Host` header.
-fn host(header: &[u8]) -> Vec<u8> {
+pub fn host(header: &[u8]) -> Vec<u8> {
     let end = match header {
         [b'[', ..] => header.iter().position(|&byte| byte == b']').map(|end| end + 1),
         _ => header.iter().position(|&byte| byte == b':'),

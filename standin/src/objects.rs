@@ -2,6 +2,7 @@
 
 use crate::exports::broken;
 use crate::memory::{Heap, Object, UNSET};
+use crate::request::Target;
 use crate::request_options::RequestOptions;
 use crate::server::{PLUGINS, PLUGINS_BEFORE, StandInServer, own_place};
 use crate::state::State;
@@ -31,6 +32,8 @@ pub(crate) struct Objects {
     matches: Object<sys::GArray>,
     pub options: RequestOptions,
     query: Option<Text>,
+    /// Method, path, host and client.
+    target: Option<[Text; 4]>,
 }
 
 impl Counter {
@@ -117,6 +120,7 @@ impl Objects {
             matches,
             options,
             query: None,
+            target: None,
         }
     }
 
@@ -140,6 +144,7 @@ impl Objects {
     pub fn reset(&mut self, server: &StandInServer) {
         self.reset_vrequest(server);
         self.set_query(None);
+        self.set_target(&server.heap, &Target::default(), b"");
         // SAFETY: the module does not use a request that is closed or new.
         unsafe {
             (*self.connection.as_ptr()).info.stats.bytes_in = 0;
@@ -176,6 +181,21 @@ impl Objects {
         self.query = query;
     }
 
+    /// Makes it what the request asks for.
+    pub fn set_target(&mut self, heap: &Arc<Heap>, target: &Target, host: &[u8]) {
+        let texts = [&target.method, &target.path, host, &target.remote_ip].map(|bytes| Text::new(heap, Some(bytes)));
+        let [method, path, host, client] = texts.each_ref().map(Text::as_ptr);
+        // SAFETY: the module looks at it in actions only.
+        unsafe {
+            let request = &raw mut (*self.vrequest.as_ptr()).request;
+            (*request).http_method_str = method;
+            (*request).uri.path = path;
+            (*request).uri.host = host;
+            (*self.connection.as_ptr()).info.remote_addr_str = client;
+        }
+        self.target = Some(texts);
+    }
+
     /// What a plugin keeps in the request.
     pub fn slot(&self, plugin: usize) -> usize {
         assert!(plugin < PLUGINS, "there are {PLUGINS} plugins");
@@ -200,6 +220,9 @@ impl Objects {
                 is_unset(&raw const (*timeout).data),
                 is_unset(&raw const (*con).opaque_job_reset),
                 is_unset(&raw const (*con).info.opaque_head),
+                is_unset(&raw const (*con).info.opaque_local_addr),
+                is_unset(&raw const (*vr).request.uri.opaque_head),
+                is_unset(&raw const (*vr).request.opaque_version),
                 is_unset(&raw const (*con).opaque_in.opaque_job),
                 is_unset(&raw const (*con).opaque_in.cb),
                 is_unset(&raw const (*vr).opaque_physical),

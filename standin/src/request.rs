@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::ending::{self, Life};
 use crate::exports::broken;
+use crate::lvalue::host;
 use crate::module::Module;
 use crate::objects::Objects;
 use crate::server::PLUGINS_BEFORE;
@@ -118,8 +119,10 @@ impl<'m> Request<'m> {
         self.state().out.change(|stage| stage.state = sys::LI_VRS_HANDLE_REQUEST_HEADERS);
     }
 
-    /// What it asks for, and who asks.
+    /// What it asks for, and who asks; to be told after its [header](Self::set_request_headers), which names the host.
     pub fn set_target(&mut self, target: Target) {
+        let header = self.state().request_headers.values(b"host").next().unwrap_or_default();
+        self.objects.set_target(&self.module.server().heap, &target, &host(&header));
         *self.state().target.borrow_mut() = target;
     }
 

@@ -147,6 +147,19 @@ pub const TESTS: &[Test] = &[
             "expected number, got string: progress.stream takes 50 to 60000 milliseconds",
         );
     }),
+    Test::new("config::a_list_with_another_word_is_refused", || {
+        action("progress.list", json!("all"), "progress.list: expected nothing or \"ids\", got \"all\"");
+    }),
+    Test::new("config::a_list_with_a_number_is_refused", || {
+        action("progress.list", json!(3), "progress.list: expected nothing or \"ids\", got number");
+    }),
+    Test::new("config::metrics_with_a_value_are_refused", || {
+        action(
+            "progress.metrics",
+            json!("x"),
+            "progress.metrics doesn't expect any parameters, got one of type string",
+        );
+    }),
     Test::new("config::watchers_below_zero_are_refused", || {
         setup("progress.watchers", json!(-1), "progress.watchers: expected 0 to 1000000 watchers, got -1");
     }),
@@ -313,6 +326,10 @@ fn accepted() {
         ("progress.stream", json!(null)),
         ("progress.stream", json!(50)),
         ("progress.stream", json!([60_000])),
+        ("progress.list", json!(null)),
+        ("progress.list", json!("ids")),
+        ("progress.list", json!(["ids"])),
+        ("progress.metrics", json!(null)),
         ("progress.methods", json!("PUT")),
         ("progress.methods", json!(["PUT", "GET"])),
         ("progress.methods", json!(null)),

@@ -15,18 +15,23 @@ pub const TESTS: &[Test] = &[
     Test::new("documents::users_do_not_see_each_others", scope).needs(WITH_AUTH),
     Test::new("documents::a_page_of_another_origin", cors).needs(NEEDS),
     Test::new("documents::an_answer_of_ones_own", template).needs(NEEDS),
+    Test::new("documents::what_operators_see", operators).needs(NEEDS),
+    Test::new("documents::each_metric_is_told", metrics).needs(NEEDS),
     Test::new("documents::from_nginx", nginx).needs(NEEDS),
     Test::new("documents::from_apache", apache).needs(NEEDS),
     Test::new("documents::from_lighttpd_1", lighttpd_1).needs(NEEDS),
 ];
 
 const CONFIGURE: &str = include_str!("../../docs/configure.md");
+const MONITOR: &str = include_str!("../../docs/monitor.md");
 const MIGRATE: &str = include_str!("../../docs/migrate.md");
 
-/// The configuration under a heading of a document, with `backend` in the place of the one on port 9000.
+/// The first configuration under a heading of a document, with `backend` in the place of the one on port 9000.
 fn site(document: &str, heading: &str, backend: &Backend, change: impl FnOnce(String) -> String) -> Site {
-    let heading = format!("## {heading}");
-    let lines = document.lines().skip_while(|line| *line != heading).skip_while(|line| *line != "    setup {");
+    let lines = document
+        .lines()
+        .skip_while(|line| line.trim_start_matches(['#', ' ']) != heading)
+        .skip_while(|line| *line != "    setup {");
     let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
     let text = lines.collect::<Vec<_>>().join("\n");
     assert!(text.contains("127.0.0.1:9000"), "{heading}: {text}");
@@ -136,6 +141,38 @@ fn template() {
         let running = "<upload><state>uploading</state><size>5</size><uploaded>2</uploaded></upload>";
         let answer = until(server, "/progress?X-Progress-ID=a", "", running);
         assert_eq!(answer.header("content-type"), Some("text/xml"));
+    });
+}
+
+fn operators() {
+    let heading = "What is going on, for operators";
+    serve(MONITOR, heading, |server| {
+        let _upload = begin(server, "/upload?X-Progress-ID=a", "");
+        until(server, "/progress-admin/list", "", "\"received\":2");
+        until(server, "/progress-admin/metrics", "", "mod_progress_requests_running 1\n");
+    });
+    let backend = Backend::answering();
+    site(MONITOR, heading, &backend, |text| text.replace("127.0.0.1/32", "192.0.2.7/32")).serve(|server| {
+        for path in ["list", "metrics", "other"] {
+            assert_eq!(ask(server, "GET", &format!("/progress-admin/{path}"), "", b"").status, 403);
+        }
+    });
+}
+
+/// The table of metrics has each of them once, and no other.
+fn metrics() {
+    let backend = Backend::answering();
+    site(MONITOR, "What is going on, for operators", &backend, |text| text).serve(|server| {
+        let text = ask(server, "GET", "/progress-admin/metrics", "", b"").text();
+        let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let mut told: Vec<_> = told.map(String::from).collect();
+        let rows = MONITOR.lines().filter(|line| line.starts_with("| `mod_progress_"));
+        let cells = rows.filter_map(|line| line.split('|').nth(1)).flat_map(|cell| cell.split(','));
+        let name = |cell: &str| cell.trim().trim_matches('`').split('{').next().map(String::from);
+        let mut documented: Vec<_> = cells.filter_map(name).collect();
+        told.sort();
+        documented.sort();
+        assert_eq!(told, documented);
     });
 }
 

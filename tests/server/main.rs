@@ -14,6 +14,8 @@ mod format;
 mod full;
 mod id;
 mod lifetime;
+mod list;
+mod metrics;
 mod options;
 mod reuse;
 mod show;
@@ -41,6 +43,8 @@ const ALL: &[&[Test]] = &[
     full::TESTS,
     id::TESTS,
     lifetime::TESTS,
+    list::TESTS,
+    metrics::TESTS,
     options::TESTS,
     reuse::TESTS,
     show::TESTS,

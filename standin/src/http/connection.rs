@@ -237,13 +237,13 @@ impl<'m> Connection<'m> {
             Body::Chunked(_) => -1,
             Body::UntilClose | Body::Complete => 0,
         };
+        request.set_request_headers(&lines(&head.headers));
         request.set_target(Target {
             method: head.method.clone().into_bytes(),
             path: head.path.clone(),
             raw_path: head.target.split('#').next().unwrap_or_default().into(),
             remote_ip: self.socket.peer_addr().map_or_else(|_| Vec::new(), |peer| peer.ip().to_string().into_bytes()),
         });
-        request.set_request_headers(&lines(&head.headers));
         request.enter(method_of(head.method.as_bytes()), Some(&head.query), content_length);
         if head.expects_continue && !head.body.is_complete() {
             self.output.push(CONTINUE);

@@ -1,0 +1,86 @@
+//! `progress.list`: tells operators all that is known.
+
+use crate::shared::{Desk, Plugin, Progress};
+use crate::{clock, config};
+use lighttpd2::{ActionFn, Method, Outlet, Refusal, VRequest, Value};
+use progress::{List, ListQuery};
+use std::collections::HashMap;
+
+/// Lists that are being written at a worker.
+#[derive(Default)]
+pub struct Local(HashMap<Outlet, List>);
+
+/// The action with its value.
+pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+    let has_ids = config::has_ids("progress.list", value)?;
+    progress.keep_details();
+    Ok(Box::new(move |plugin, vr| {
+        if !vr.is_handled() {
+            answer(plugin, vr, has_ids);
+        }
+    }))
+}
+
+/// Answers a request that nothing has handled with what its query string asks for; `has_ids`: with whole ids.
+pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
+    let progress = plugin.module();
+    let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
+    let Ok(totals) = table.totals() else { return };
+    vr.set_response_header("X-Content-Type-Options", b"nosniff");
+    vr.set_response_header("Cache-Control", b"no-store");
+    let query = match ListQuery::new(vr.query()) {
+        Ok(query) => query,
+        Err(error) => {
+            vr.set_response_header("Content-Type", b"text/plain");
+            vr.respond(400, format!("{error}\n").as_bytes());
+            return;
+        }
+    };
+    vr.set_response_header("Content-Type", b"application/json");
+    let mut list = List::new(query, has_ids, config::success(vr, plugin), clock::unix_time);
+    let (now, mut body) = (clock::now(), Vec::new());
+    list.begin(&totals, progress.watchers(), now, &mut body);
+    let is_left = list.go_on(table, now, &mut body);
+    if !is_left || vr.method() == Some(Method::HEAD) {
+        vr.respond(200, &body);
+    } else if let Some(outlet) = desk.respond(vr, 200) {
+        desk.send(outlet, &body);
+        desk.local().lists.0.insert(outlet, list);
+        plugin.wake(desk.number());
+        desk.start_beating();
+    }
+}
+
+/// Writes some more of each list whose client has taken what there was; whether any is left.
+pub fn go_on(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
+    let lists = &mut desk.local().lists.0;
+    let (progress, now) = (plugin.module(), clock::now());
+    let mut is_asked_again = false;
+    lists.retain(|outlet, list| {
+        let Some(table) = progress.table().filter(|_| !progress.is_stopping()) else {
+            desk.close(*outlet);
+            return false;
+        };
+        if !desk.is_idle(*outlet) {
+            return true;
+        }
+        let mut body = Vec::new();
+        let is_left = list.go_on(table, now, &mut body);
+        desk.send(*outlet, &body);
+        if !is_left {
+            desk.close(*outlet);
+        }
+        is_asked_again |= is_left;
+        is_left
+    });
+    if is_asked_again {
+        // Others have their turn meanwhile. Who is slower than that is looked at when the worker beats.
+        plugin.wake(desk.number());
+    }
+    !lists.is_empty()
+}
+
+/// A client has gone.
+pub fn gone(desk: Desk<'_>, outlet: Outlet) {
+    desk.local().lists.0.remove(&outlet);
+}

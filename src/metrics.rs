@@ -1,0 +1,30 @@
+//! `progress.metrics`: numbers for monitoring.
+
+use crate::config;
+use crate::shared::{Plugin, Progress};
+use lighttpd2::{ActionFn, Refusal, VRequest, Value};
+use progress::{Metrics, MetricsText};
+
+/// The action with its value, which is none.
+pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+    config::nothing("progress.metrics", value)?;
+    Ok(Box::new(metrics))
+}
+
+/// Answers with all numbers, unless something answers already.
+fn metrics(plugin: Plugin<'_>, vr: VRequest<'_>) {
+    let progress = plugin.module();
+    let Some(Ok(totals)) = progress.table().filter(|_| !vr.is_handled()).map(|table| table.totals()) else { return };
+    let metrics = Metrics {
+        version: env!("CARGO_PKG_VERSION"),
+        totals,
+        tallied: progress.tallied(),
+        watchers: progress.watchers() as u64,
+    };
+    let form = MetricsText::accepted(vr.header("Accept"));
+    vr.set_response_header("Content-Type", form.content_type().as_bytes());
+    vr.add_response_header("Vary", b"Accept");
+    vr.set_response_header("X-Content-Type-Options", b"nosniff");
+    vr.set_response_header("Cache-Control", b"no-store");
+    vr.respond(200, metrics.write(form).as_bytes());
+}
