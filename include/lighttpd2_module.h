@@ -290,6 +290,10 @@ typedef struct liActionStack {
 	char opaque_backends[24];
 } liActionStack;
 
+typedef struct liEnvironment {
+	void *opaque_table;
+} liEnvironment; /* what access logs, backends and patterns can have of a request; emptied for each */
+
 typedef enum {
 	LI_VRS_CLEAN,
 	LI_VRS_HANDLE_REQUEST_HEADERS,
@@ -311,7 +315,8 @@ typedef struct liVRequest {
 	liRequest request;
 	char opaque_physical[24];
 	liResponse response;
-	char opaque_streams[96];
+	liEnvironment env;
+	char opaque_streams[88];
 	liChunkQueue *direct_out; /* set by li_vrequest_handle_direct */
 	liActionStack action_stack;
 	char opaque_rest[56];
@@ -429,6 +434,7 @@ const char *li_valuetype_string(liValueType type);
 
 liHttpHeader *li_http_header_lookup(liHttpHeaders *headers, const gchar *key, size_t keylen);
 void li_http_header_append(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
+void li_environment_set(liEnvironment *env, const gchar *key, size_t keylen, const gchar *val, size_t valuelen); /* copies both */
 void li_http_header_overwrite(liHttpHeaders *headers, const gchar *key, size_t keylen, const gchar *val, size_t valuelen);
 
 /* li_pattern_new returns NULL, and logs why, where the string is no pattern. li_pattern_eval appends to `dest`. */

@@ -19,9 +19,11 @@ pub const OPTIONS: &[OptionRow] = &[
     OptionRow { name: c"progress.success", kind: OptionKind::Boxed(Type::List, parse_success) },
     OptionRow { name: c"progress.callback", kind: OptionKind::Boxed(Type::Any, parse_callback) },
     OptionRow { name: c"progress.cors", kind: OptionKind::Boxed(Type::List, parse_cors) },
+    OptionRow { name: c"progress.environment", kind: OptionKind::Boolean },
 ];
 
 const DEBUG: BooleanOption = BooleanOption::named(OPTIONS, c"progress.debug");
+const ENVIRONMENT: BooleanOption = BooleanOption::named(OPTIONS, c"progress.environment");
 const METHODS: NumberOption = NumberOption::named(OPTIONS, c"progress.methods");
 const ID: BoxedOption<Vec<Pattern>> = BoxedOption::named(OPTIONS, c"progress.id");
 const SCOPE: BoxedOption<Pattern> = BoxedOption::named(OPTIONS, c"progress.scope");
@@ -32,6 +34,11 @@ const CORS: BoxedOption<Origins> = BoxedOption::named(OPTIONS, c"progress.cors")
 /// Whether `progress.debug` is set for a request.
 pub fn is_debug(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
     vr.boolean(plugin, DEBUG)
+}
+
+/// Whether a request's environment is to be told of its progress.
+pub fn has_environment(vr: VRequest<'_>, plugin: Plugin<'_>) -> bool {
+    vr.boolean(plugin, ENVIRONMENT)
 }
 
 /// Whether the method of a request is among its `progress.methods`.

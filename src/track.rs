@@ -3,7 +3,9 @@
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config, id};
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
-use progress::{Details, End, NotTracked, Parts, RequestId, Response, Side, Table, Ticket};
+use progress::{
+    Details, End, Ended, NotTracked, Parts, RequestId, Response, Side, Snapshot, State, Statuses, Table, Ticket,
+};
 use std::sync::Arc;
 
 const SWITCHING_PROTOCOLS: i32 = 101;
@@ -52,6 +54,9 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         Err(NotTracked::Off) => return,
         Err(NotTracked::Full) => return plugin.module().report_untracked(&vr),
         Err(NotTracked::NoMemory) => return vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
+    }
+    if config::has_environment(vr, plugin) {
+        vr.set_environment("PROGRESS_ID", id.bytes());
     }
     if config::is_debug(vr, plugin) {
         let id = id.bytes().escape_ascii();
@@ -105,7 +110,22 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    finish(plugin, table, tracked.ticket, vr.status(), end);
+    let ended = finish(plugin, table, tracked.ticket, vr.status(), end);
+    if let Some(ended) = ended.filter(|_| config::has_environment(vr, plugin)) {
+        tell_environment(plugin, vr, &ended.snapshot());
+    }
+}
+
+/// Tells how a request ended to those whose `handle_vrclose` comes later.
+fn tell_environment(plugin: Plugin<'_>, vr: VRequest<'_>, snapshot: &Snapshot) {
+    let state = State::of(Some(snapshot), config::success(vr, plugin).unwrap_or(&Statuses::GOOD_OR_REDIRECT));
+    vr.set_environment("PROGRESS_STATE", state.word().as_bytes());
+    if let (State::Error, Some(outcome)) = (state, snapshot.outcome) {
+        vr.set_environment("PROGRESS_REASON", outcome.end.reason().as_bytes());
+    }
+    if let Some(rate) = snapshot.rate {
+        vr.set_environment("PROGRESS_RATE", rate.to_string().as_bytes());
+    }
 }
 
 /// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
@@ -115,10 +135,12 @@ pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
 }
 
 /// Ends the entry of a request, and tells those who watch it.
-fn finish(plugin: Plugin<'_>, table: &Table<Live>, ticket: Ticket, status: i32, end: End) {
-    if let Some(watched) = table.finish(ticket, status, end, clock::now()) {
+fn finish(plugin: Plugin<'_>, table: &Table<Live>, ticket: Ticket, status: i32, end: End) -> Option<Ended> {
+    let ended = table.finish(ticket, status, end, clock::now())?;
+    if let Some(watched) = ended.watched {
         Progress::tell_ended(plugin, watched);
     }
+    Some(ended)
 }
 
 fn end(closing: Closing) -> End {

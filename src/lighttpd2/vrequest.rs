@@ -251,6 +251,16 @@ impl<'a> VRequest<'a> {
         unsafe { sys::li_vrequest_is_handled(self.as_ptr()) != 0 }
     }
 
+    /// Tells its environment something, which access logs and later patterns can have, and which backends get.
+    pub fn set_environment(self, name: &str, value: &[u8]) {
+        // SAFETY: `new` was promised a live request on this thread; lighttpd2 copies name and value, and forgets them as it resets the
+        // request, which is after `handle_vrclose`.
+        unsafe {
+            let environment = &raw mut (*self.as_ptr()).env;
+            sys::li_environment_set(environment, name.as_ptr().cast(), name.len(), value.as_ptr().cast(), value.len());
+        }
+    }
+
     /// Gives its response a header, instead of what it has of that name.
     pub fn set_response_header(self, name: &str, value: &[u8]) {
         self.put_response_header(sys::li_http_header_overwrite, name, value);

@@ -58,7 +58,7 @@ pub use numbers::{Counters, Numbers};
 pub use outcome::{End, Outcome, Side};
 pub use piece::About;
 pub use query::{request_id, value};
-pub use shard::Row;
+pub use shard::{Ended, Row};
 pub use snapshot::{Phase, Response, Snapshot, State};
 pub use statuses::{NoStatus, Statuses};
 pub use table::{Cursor, NotTracked, Off, Table, Ticket};

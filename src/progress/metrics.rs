@@ -1,8 +1,7 @@
 //! Numbers for monitoring, as text.
 
 use super::counts::ENDINGS;
-use super::piece::word;
-use super::{Histogram, Tallied, Tally, Totals};
+use super::{Histogram, State, Tallied, Tally, Totals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
@@ -94,7 +93,7 @@ static FAMILIES: &[Family] = &[
         name: "polls",
         help: "Answers about other requests, by what was told",
         values: Values::Labelled("state", |metrics| {
-            Tally::STATES.into_iter().map(word).zip(metrics.tallied.polls).collect()
+            Tally::STATES.into_iter().map(State::word).zip(metrics.tallied.polls).collect()
         }),
     },
     Family {

@@ -43,6 +43,16 @@ impl Outcome {
 }
 
 impl End {
+    /// Why a request that ended so is an error, if it is one: one word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Whole => "status",
+            Self::BrokenOff(Side::Client) => "client",
+            Self::BrokenOff(Side::Server) => "server",
+            Self::BrokenOff(Side::Timeout) => "timeout",
+        }
+    }
+
     const ALL: [Self; 4] =
         [Self::Whole, Self::BrokenOff(Side::Client), Self::BrokenOff(Side::Server), Self::BrokenOff(Side::Timeout)];
 

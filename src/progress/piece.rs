@@ -1,6 +1,6 @@
 //! What answers are made of.
 
-use super::{End, Parts, Phase, Response, Side, Snapshot, State, Statuses, Timestamp};
+use super::{End, Parts, Phase, Response, Snapshot, State, Statuses, Timestamp};
 
 /// What an answer is about.
 #[derive(Clone, Copy)]
@@ -153,7 +153,7 @@ impl Field {
 
     fn value<'a>(self, about: &About<'a>, state: State) -> Option<Value<'a>> {
         match self {
-            Self::State => return Some(Value::Word(word(state))),
+            Self::State => return Some(Value::Word(state.word())),
             Self::Callback => return about.callback.map(Value::Foreign),
             Self::Id => return Some(about.id).filter(|id| !id.is_empty()).map(Value::Foreign),
             Self::Method => return about.details.map(|details| Value::Foreign(details.method)),
@@ -188,7 +188,7 @@ impl Field {
             Self::Remaining => snapshot.remaining(),
             Self::Reason => {
                 let outcome = outcome.filter(|_| state == State::Error)?;
-                return Some(Value::Word(reason(outcome.end)));
+                return Some(Value::Word(outcome.end.reason()));
             }
             Self::Speed => Some(speed(snapshot, about.now)),
             Self::Began => Some((about.unix_time)(snapshot.began)),
@@ -199,16 +199,6 @@ impl Field {
     }
 }
 
-/// What a state is called.
-pub(crate) fn word(state: State) -> &'static str {
-    match state {
-        State::Unknown => "unknown",
-        State::Running => "running",
-        State::Done => "done",
-        State::Error => "error",
-    }
-}
-
 impl Phase {
     fn word(self) -> &'static str {
         match self {
@@ -216,15 +206,6 @@ impl Phase {
             Self::Waiting => "waiting",
             Self::Sending => "sending",
         }
-    }
-}
-
-fn reason(end: End) -> &'static str {
-    match end {
-        End::Whole => "status",
-        End::BrokenOff(Side::Client) => "client",
-        End::BrokenOff(Side::Server) => "server",
-        End::BrokenOff(Side::Timeout) => "timeout",
     }
 }
 

@@ -42,6 +42,23 @@ pub struct Row {
     pub details: Option<Arc<Details>>,
 }
 
+/// A request that has just ended.
+#[derive(Debug)]
+pub struct Ended {
+    numbers: Numbers,
+    is_sized: bool,
+    outcome: Outcome,
+    /// What it was, and which workers watch it, where any do.
+    pub watched: Option<(Subject, Workers)>,
+}
+
+impl Ended {
+    /// What is known of it from now on.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::ended(self.numbers, self.is_sized, self.outcome)
+    }
+}
+
 /// How far somebody is who looks at all requests of a shard, some at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -134,15 +151,8 @@ impl<C: Counters> Shard<C> {
     }
 
     /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
-    /// Returns what it was, and which workers are to hear of it, where there are any.
-    pub fn end(
-        &mut self,
-        index: u32,
-        status: i32,
-        end: End,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Option<(Subject, Workers)> {
+    /// Returns how it ended, if there is one.
+    pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) -> Option<Ended> {
         let Limits { time_to_live, budget } = limits;
         let running = self.running.remove(index)?;
         let Running { fingerprint, is_superseded, began, watchers, .. } = running;
@@ -160,9 +170,10 @@ impl<C: Counters> Shard<C> {
             End::BrokenOff(_) => (running.numbers(), matches!(running.response, Response::Sized(_))),
         };
         self.counts.add(numbers, &outcome);
+        let mut ended = Ended { numbers, is_sized, outcome, watched: None };
         if is_superseded {
             self.allowance.regain(budget);
-            return None;
+            return Some(ended);
         }
         let hash = fingerprint.hash();
         if self.history.len() == history::LONGEST && self.evict() {
@@ -179,7 +190,8 @@ impl<C: Counters> Shard<C> {
                 self.allowance.regain(budget);
             }
         }
-        (!watchers.is_empty()).then_some((Subject(fingerprint), watchers))
+        ended.watched = (!watchers.is_empty()).then_some((Subject(fingerprint), watchers));
+        Some(ended)
     }
 
     /// The response to the running entry at `index` has begun.

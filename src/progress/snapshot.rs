@@ -99,6 +99,16 @@ impl Snapshot {
 }
 
 impl State {
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Error => "error",
+        }
+    }
+
     /// The state that a request is in, where `success` are the statuses of those that ended well.
     pub fn of(snapshot: Option<&Snapshot>, success: &Statuses) -> Self {
         match snapshot.map(|snapshot| snapshot.outcome) {

@@ -4,9 +4,9 @@ use super::budget::Budget;
 use super::counts::Totals;
 use super::fingerprint::Fingerprint;
 use super::limits::Limits;
-use super::shard::{Row, Shard, Stage};
+use super::shard::{Ended, Row, Shard, Stage};
 use super::untracked::Untracked;
-use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp, Workers};
+use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -157,9 +157,8 @@ impl<C: Counters> Table<C> {
         guarded.shard.lock().begin_response(ticket.index, response, now);
     }
 
-    /// Ends a request. Its last numbers stay known for the time to live. Returns what it was, and which workers
-    /// [watch](Self::watch) it, where any do.
-    pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) -> Option<(Subject, Workers)> {
+    /// Ends a request. Its last numbers stay known for the time to live. `None` where the table is switched off.
+    pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) -> Option<Ended> {
         self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits))
     }
 

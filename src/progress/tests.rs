@@ -350,7 +350,7 @@ fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
     let subject = table.subject(id(b"a"));
     let track = || table.track(id(b"a"), &STILL, Timestamp(0)).expect("it is tracked");
     let finish = |ticket| {
-        let watched = table.finish(ticket, 200, End::Whole, Timestamp(1));
+        let watched = table.finish(ticket, 200, End::Whole, Timestamp(1)).expect("it is not switched off").watched;
         watched.map(|(whose, workers)| (whose == subject, workers.among(64).collect::<Vec<_>>()))
     };
     let watch = |worker| table.watch(subject, worker, Timestamp(0)).expect("on").is_some();

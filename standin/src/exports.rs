@@ -15,6 +15,7 @@ use crate::waitqueue::{
 use libloading::os::unix::Library;
 use lighttpd2::sys;
 use std::ffi::{c_char, c_void};
+use std::mem::offset_of;
 use std::process::abort;
 use std::slice;
 
@@ -25,7 +26,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 37] {
+fn functions() -> [(&'static str, *const c_void); 38] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -42,6 +43,7 @@ fn functions() -> [(&'static str, *const c_void); 37] {
         function!(li_http_header_lookup),
         function!(li_http_header_append),
         function!(li_http_header_overwrite),
+        function!(li_environment_set),
         function!(li_pattern_new),
         function!(li_pattern_free),
         function!(li_pattern_eval),
@@ -171,6 +173,24 @@ pub unsafe extern "C" fn li_http_header_overwrite(
 ) {
     // SAFETY: the caller promises the headers of a request, and as many bytes.
     unsafe { Headers::from_abi(headers).overwrite(bytes(key, keylen), bytes(val, valuelen)) };
+}
+
+/// # Safety
+/// As lighttpd2's, of a request.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_environment_set(
+    env: *mut sys::liEnvironment,
+    key: *const sys::gchar,
+    keylen: usize,
+    val: *const sys::gchar,
+    valuelen: usize,
+) {
+    // SAFETY: the caller promises the environment of a request, which is a part of it, and as many bytes.
+    unsafe {
+        let vr = env.byte_sub(offset_of!(sys::liVRequest, env)).cast::<sys::liVRequest>();
+        let (key, value) = (bytes(key, keylen).to_vec(), bytes(val, valuelen).to_vec());
+        State::of_request(vr).environment.borrow_mut().insert(key, value);
+    }
 }
 
 /// NULL for a request that runs inside another.

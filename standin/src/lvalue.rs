@@ -117,7 +117,8 @@ impl Lvalue {
             // SAFETY: the caller promises a request.
             Self::Status => unsafe { (*vr).response.http_status }.to_string().into_bytes(),
             Self::ResponseHeader => list(state.response_headers.values(key)),
-            Self::Environment | Self::Unknown => Vec::new(),
+            Self::Environment => state.environment.borrow().get(key).cloned().unwrap_or_default(),
+            Self::Unknown => Vec::new(),
         };
         value.truncate(value.iter().position(|&byte| byte == 0).unwrap_or(value.len()));
         Some(value)

@@ -226,6 +226,7 @@ impl Objects {
                 is_unset(&raw const (*con).opaque_in.opaque_job),
                 is_unset(&raw const (*con).opaque_in.cb),
                 is_unset(&raw const (*vr).opaque_physical),
+                is_unset(&raw const (*vr).env),
                 is_unset(&raw const (*vr).opaque_streams),
                 is_unset(&raw const (*vr).action_stack.opaque_stack),
                 is_unset(&raw const (*vr).action_stack.opaque_backends),

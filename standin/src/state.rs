@@ -15,6 +15,7 @@ use crate::stream::Stream;
 use crate::wire::Wire;
 use lighttpd2::sys;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
@@ -43,6 +44,7 @@ pub(crate) struct State {
     pub target: RefCell<Target>,
     pub request_headers: Headers,
     pub response_headers: Headers,
+    pub environment: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
     pub body: RefCell<Vec<u8>>,
     pub direct: RefCell<Option<Object<sys::liChunkQueue>>>,
     /// Whether the module answers it over time.
@@ -76,6 +78,7 @@ impl State {
             target: RefCell::default(),
             request_headers: Headers::new(heap),
             response_headers: Headers::new(heap),
+            environment: RefCell::default(),
             body: RefCell::default(),
             direct: RefCell::default(),
             is_indirect: Cell::default(),
@@ -100,6 +103,7 @@ impl State {
         self.target.take();
         self.request_headers.clear();
         self.response_headers.clear();
+        self.environment.take();
         self.body.take();
         self.is_indirect.set(false);
         self.wire.reset();

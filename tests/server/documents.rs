@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, HttpResponse, RunningHost, Site, wait};
+use testkit::{Backend, Client, HttpResponse, RunningHost, Site, Step, wait};
 
 const NEEDS: &[Need] = &[Need::Lighttpd2("it is a configuration of lighttpd2")];
 const WITH_AUTH: &[Need] =
     &[Need::Lighttpd2("it is a configuration of lighttpd2"), Need::ModuleOfLighttpd2("mod_auth")];
+
+const WITH_LOG: &[Need] =
+    &[Need::Lighttpd2("it is a configuration of lighttpd2"), Need::ModuleOfLighttpd2("mod_accesslog")];
 
 pub const TESTS: &[Test] = &[
     Test::new("documents::an_id_in_a_header", header).needs(NEEDS),
@@ -17,6 +20,7 @@ pub const TESTS: &[Test] = &[
     Test::new("documents::an_answer_of_ones_own", template).needs(NEEDS),
     Test::new("documents::what_operators_see", operators).needs(NEEDS),
     Test::new("documents::each_metric_is_told", metrics).needs(NEEDS),
+    Test::new("documents::an_access_log", access_log).needs(WITH_LOG),
     Test::new("documents::from_nginx", nginx).needs(NEEDS),
     Test::new("documents::from_apache", apache).needs(NEEDS),
     Test::new("documents::from_lighttpd_1", lighttpd_1).needs(NEEDS),
@@ -173,6 +177,39 @@ fn metrics() {
         told.sort();
         documented.sort();
         assert_eq!(told, documented);
+    });
+}
+
+fn access_log() {
+    const SIZE: usize = 5_000_000;
+    let backend = Backend::scripted(|request| match request.target.split('?').next() {
+        Some("/missing") => vec![Step::ReadBody, Step::Answer(404)],
+        Some("/large") => vec![Step::ReadBody, Step::send_head(200, SIZE), Step::send_body(SIZE)],
+        _ => vec![Step::ReadBody, Step::Answer(200)],
+    });
+    let log = concat!(env!("CARGO_TARGET_TMPDIR"), "/access.log");
+    std::fs::write(log, "").expect("an empty log");
+    let site = site(MONITOR, "The access log", &backend, |text| text.replace("/var/log/lighttpd2/access.log", log));
+    site.serve(|server| {
+        assert_eq!(server.post("/upload?X-Progress-ID=a", b"hello").status, 200);
+        assert_eq!(server.post("/missing?X-Progress-ID=b%20\"c", b"hello").status, 404);
+        assert_eq!(server.get("/untracked?X-Progress-ID=c").status, 200);
+        let mut client = server.connect_slow();
+        client.request("POST", "/large?X-Progress-ID=d", "", b"hello");
+        assert_eq!(client.answer_head().status, 200);
+        drop(client);
+        let lines = wait::until("four lines are in the log", || {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            if text.lines().count() == 4 { Ok(text) } else { Err(text) }
+        });
+        let mut ends: Vec<_> = lines.lines().filter_map(|line| line.split_once("\" ")).map(|(_, end)| end).collect();
+        ends.sort_unstable();
+        for (end, expected) in
+            ends.iter().zip(["200 - - - -", "200 a done - ", "200 d error client ", "404 b%20\\\"c error status "])
+        {
+            let rate = end.strip_prefix(expected).unwrap_or_else(|| panic!("expected {expected:?}: {lines}"));
+            assert!(rate.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'), "{rate}: {lines}");
+        }
     });
 }
 

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("options::debug_writes_a_line_for_each_decision", debug),
     Test::with_one_worker("options::debug_can_be_set_for_some_requests", debug_in_rules),
     Test::with_one_worker("options::without_debug_nothing_is_written", no_debug),
+    Test::with_one_worker("options::the_environment_has_the_id_where_that_is_wanted", environment),
     Test::with_workers("options::a_second_track_warns_and_changes_nothing", twice),
 ];
 
@@ -125,5 +126,15 @@ fn twice(workers: usize) {
         server.report_at_end("a");
         assert_eq!(server.progress("a"), sites::done(2, answer.size));
         assert_eq!(server.progress("b"), UNKNOWN);
+    });
+}
+
+fn environment(workers: usize) {
+    let own = |rule: Rule| rule.track().set("progress.id", "%{req.environment[PROGRESS_ID]}").show();
+    let site = Site::new().workers(workers).rule(own(Rule::path("/told").set("progress.environment", true)));
+    site.rule(own(Rule::path("/untold")).respond(404, "no id\n")).serve(|server| {
+        let running = |target: &str| server.post(target, b"").text();
+        assert!(running("/told?X-Progress-Id=a").starts_with(r#"{"state": "running""#));
+        assert_eq!(running("/untold?X-Progress-Id=b"), "no id\n");
     });
 }
