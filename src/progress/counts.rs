@@ -63,8 +63,11 @@ impl Histogram {
         Self { bounds, counts: [0; Self::PARTS], sum: 0 }
     }
 
+    #[inline]
     fn add(&mut self, value: u64) {
-        self.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
+        // Most values are small.
+        let part = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
+        self.counts[part] += 1;
         self.sum = self.sum.saturating_add(value);
     }
 
@@ -93,6 +96,7 @@ impl Default for Counts {
 
 impl Counts {
     /// One more has ended.
+    #[inline]
     pub(crate) fn add(&mut self, numbers: Numbers, outcome: &Outcome) {
         let ending = match outcome.end {
             End::Whole if outcome.is_success(&Statuses::GOOD_OR_REDIRECT) => 0,

@@ -34,6 +34,8 @@ pub struct History {
     length: usize,
     /// The position of the oldest.
     first: usize,
+    /// When the newest of all that there were ended.
+    newest_end: u64,
 }
 
 /// Bits beside the time of the end: superseded, size of the request known, size of the response known, how it ended.
@@ -113,6 +115,7 @@ impl History {
             self.maps.push_back(map);
         }
         *self.at_mut(end) = *words;
+        self.newest_end = Record(words).ended().0;
         self.length += 1;
         Ok(((self.first + self.length - 1) % LONGEST) as u32)
     }
@@ -122,9 +125,9 @@ impl History {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
     }
 
-    /// When the newest record ended.
-    pub fn newest_end(&self) -> Option<Timestamp> {
-        self.length.checked_sub(1).map(|number| self.at(self.taken + number).ended())
+    /// When the newest record ended, or one that was newer.
+    pub fn newest_end(&self) -> Timestamp {
+        Timestamp(self.newest_end)
     }
 
     /// The records of requests that ended after a moment, the oldest first; all of them where there is none. They have to be in
@@ -234,7 +237,7 @@ mod tests {
             }
             assert!(history.maps.len() <= 2, "{} maps for 500 records", history.maps.len());
             assert!(history.iter().map(|(_, record)| record.ended().0).eq(oldest..next));
-            assert_eq!(history.newest_end(), Some(Timestamp(next - 1)));
+            assert_eq!(history.newest_end(), Timestamp(next - 1));
             for (after, first) in
                 [(None, oldest), (Some(next - 20), next - 19), (Some(next - 1), next), (Some(next), next)]
             {

@@ -20,10 +20,10 @@ pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
             break;
         }
     }
-    if keys.are_standard() {
-        return usual.best();
-    }
     usual.best().or_else(|| {
+        if keys.are_standard() {
+            return None;
+        }
         let mut standard = Candidates::default();
         for (key, value) in pairs(query) {
             if standard.take(key, value) {

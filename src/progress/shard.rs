@@ -163,7 +163,7 @@ impl<C: Counters> Shard<C> {
             _ => end,
         };
         // Workers look at the clock before they wait for the lock.
-        let ended = self.history.newest_end().map_or(now, |newest| newest.max(now));
+        let ended = self.history.newest_end().max(now);
         let outcome = Outcome { status, end, began, ended };
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
@@ -244,7 +244,7 @@ impl<C: Counters> Shard<C> {
                     return Some(Stage::Running(next));
                 }
                 // What ends from now on has been seen.
-                (None, self.history.newest_end().map_or(now, |newest| newest.max(now)))
+                (None, self.history.newest_end().max(now))
             }
         };
         let over = now.0.checked_sub(time_to_live.milliseconds()).map(Timestamp);
