@@ -50,7 +50,7 @@ pub struct List {
 }
 
 /// How many requests are looked at, and how many bytes are written, at a time: what takes much less than a millisecond.
-const ROWS_AT_A_TIME: usize = 2_048;
+const ROWS_AT_A_TIME: usize = 1_024;
 const BYTES_AT_A_TIME: usize = 128 * 1024;
 
 /// How much of an id is told where it is not told whole, in bytes.

@@ -1,7 +1,7 @@
 //! The table alone: what one operation takes, by the number of finished entries and of threads; and what formats take.
 
 use criterion::{BenchmarkId, Criterion};
-use progress::{About, FORMATS, Format, Response, Snapshot};
+use progress::{About, FORMATS, Format, List, ListQuery, Response, Snapshot};
 use progress::{Counters, End, Entries, Key, Numbers, RequestId, Table, TimeToLive, Timestamp};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -151,9 +151,34 @@ fn formats(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a worker does of a list of many requests before it does something else.
+fn lists(criterion: &mut Criterion) {
+    const PER_MILLISECOND: usize = 100;
+    let table = empty(30);
+    for (number, id) in ids(1_000_000).iter().enumerate() {
+        track_and_finish(&table, id, Timestamp((number / PER_MILLISECOND) as u64));
+    }
+    let now = Timestamp(20_000);
+    let mut group = criterion.benchmark_group("a step of a list of a million");
+    for asked in ["all", "state=error", "sort=elapsed"] {
+        let query = ListQuery::new(asked.as_bytes()).expect("a query");
+        let new = || List::new(query, false, None, |moment| moment.0);
+        let (mut list, mut body) = (new(), Vec::new());
+        group.bench_function(asked, |bencher| {
+            bencher.iter(|| {
+                body.clear();
+                if !list.go_on(&table, now, &mut body) {
+                    list = new();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    for benchmark in [by_size, by_threads, expire, formats] {
+    for benchmark in [by_size, by_threads, expire, formats, lists] {
         benchmark(&mut criterion);
     }
     criterion.final_summary();
