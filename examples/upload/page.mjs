@@ -211,7 +211,8 @@ class Row {
     retry.hidden = phase !== "error" && phase !== "cancelled";
     cancel.hidden = isOver(phase);
     this.#onchange();
-    if (hadFocus) (!retry.hidden ? retry : !cancel.hidden ? cancel : this.#home).focus();
+    // What was hidden until now may have to be shown first.
+    if (hadFocus) queueMicrotask(() => (!retry.hidden ? retry : !cancel.hidden ? cancel : this.#home).focus());
   }
 }
 
@@ -417,8 +418,20 @@ class Downloads {
 
 const warn = event => event.preventDefault();
 
-/** What the whole page shows of all transfers. */
+let isDue = false;
+
+/** Shows what has changed, once for all that changes together: thousands of files may begin or be cancelled at once. */
 function update() {
+  if (isDue) return;
+  isDue = true;
+  queueMicrotask(() => {
+    isDue = false;
+    showAll();
+  });
+}
+
+/** What the whole page shows of all transfers. */
+function showAll() {
   uploads.render();
   downloads.render();
   const active = [...uploads.active, ...downloads.active];

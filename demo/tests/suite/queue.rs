@@ -9,6 +9,7 @@ pub const TESTS: &[Test] = &[
     Test::new("queue::three_of_five_run_at_once", limit).needs(IN_BROWSER),
     Test::new("queue::a_cancelled_one_lets_the_next_one_in", cancelled).needs(IN_BROWSER),
     Test::new("queue::dropped_and_pasted_files_join_those_that_run", joined).needs(IN_BROWSER),
+    Test::new("queue::many_that_begin_together_are_shown_once", together).needs(IN_BROWSER),
     Test::new("queue::all_are_in_one_bar", one_bar).needs(IN_BROWSER),
     Test::new("queue::the_next_files_start_anew", anew).needs(IN_BROWSER),
     Test::new("queue::all_are_cancelled_at_once", cancel_all).needs(IN_BROWSER),
@@ -67,6 +68,20 @@ fn joined() {
         assert_eq!(rows[0].phase, "sending");
         assert!(rows[3].name == "image.png" && rows[3].facts == "7 B", "{rows:#?}");
         assert_eq!(page.all().expect("a summary").sum, "3 of 4 files sent");
+    });
+}
+
+/// Else the page stands still while a large folder is added.
+fn together() {
+    on_example(|page| {
+        let script = r#"
+            const sum = new MutationObserver(() => {});
+            sum.observe(document.querySelector(".all .sum"), { childList: true });
+            addEventListener("drop", () => queueMicrotask(() => { window.shown = sum.takeRecords().length; }));"#;
+        page.browser.script(script, &[]);
+        page.bring("drop", &[("many.bin", 1); 100]);
+        assert_eq!(page.browser.script("return shown", &[]), 1);
+        page.until_all(|all| all.sum == "100 files sent");
     });
 }
 
