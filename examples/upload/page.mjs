@@ -225,6 +225,7 @@ class Uploads {
     this.parts = {
       all: find(".all"), sum: find(".all .sum"), percent: find(".all .percent"), bar: find(".all progress"),
       facts: find(".all .facts"), cancel: find(".cancel-all"), clear: find(".clear"), list: find(".rows"), input: find("input"),
+      note: find(".note"),
     };
     this.parts.cancel.addEventListener("click", () => {
       for (const row of this.#rows) row.cancel();
@@ -255,7 +256,9 @@ class Uploads {
     return { done: count("done"), failed: count("error"), cancelled: count("cancelled") };
   }
 
+  /** Adds files, each with the name that is shown. */
   add(chosen) {
+    this.note("");
     if (chosen.length === 0) return;
     if (this.active.length === 0) {
       this.#batch = [];
@@ -274,10 +277,17 @@ class Uploads {
     say(`Sending ${files(rows.length)}.`);
   }
 
-  #row(file) {
+  /** Says what there is to say of what was chosen; nothing takes it back. */
+  note(text) {
+    this.parts.note.textContent = text;
+    this.parts.note.hidden = !text;
+    if (text) say(text);
+  }
+
+  #row({ name, file }) {
     let sending;
     const row = new Row({
-      name: file.name, size: file.size, isUpload: true, home: this.parts.input, onchange: update,
+      name, size: file.size, isUpload: true, home: this.parts.input, onchange: update,
       retry: () => {
         this.#join(row);
         sending.retry();
@@ -448,10 +458,49 @@ function showAll() {
 const uploads = new Uploads(), downloads = new Downloads();
 const input = document.querySelector(".drop input");
 input.addEventListener("change", () => {
-  uploads.add([...input.files]);
+  uploads.add([...input.files].map(named));
   // Without this the same file, when it has changed, could not be chosen again.
   input.value = "";
 });
+
+/** Adds files that were dropped or pasted, and those in folders. */
+async function bring(data) {
+  // They have to be asked for at once: later the data are empty.
+  const entries = [...data.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some(entry => entry.isDirectory)) return uploads.add([...data.files].map(named));
+  const found = [], unread = [];
+  for await (const file of filesIn(entries, unread)) found.push(file);
+  uploads.add(found);
+  const more = unread.length > 1 ? ` and ${unread.length - 1} more` : "";
+  if (unread.length > 0) uploads.note(`“${unread[0]}”${more} cannot be read.`);
+  else if (found.length === 0) uploads.note(`There are no files in “${entries[0].name}”.`);
+}
+
+const named = file => ({ name: file.name, file });
+
+/** All files below these entries, named by their paths; the paths of what cannot be read come into `unread`. */
+async function* filesIn(entries, unread) {
+  for (const entry of entries) {
+    const name = entry.fullPath.slice(1);
+    try {
+      if (entry.isDirectory) yield* filesIn(await entriesIn(entry), unread);
+      else yield { name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) };
+    } catch {
+      unread.push(name);
+    }
+  }
+}
+
+/** What is directly in a folder, by name. */
+async function entriesIn(folder) {
+  const reader = folder.createReader(), all = [];
+  // It tells of no more than a hundred at a time.
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) return all.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+    all.push(...some);
+  }
+}
 
 // Anywhere on the page, so that a file which misses the zone does not replace it.
 const hasFiles = event => event.dataTransfer?.types.includes("Files");
@@ -461,7 +510,7 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
     event.preventDefault();
     const isInside = type === "dragenter" || type === "dragover" || (type === "dragleave" && event.relatedTarget !== null);
     document.body.classList.toggle("is-dropping", isInside);
-    if (type === "drop") uploads.add([...event.dataTransfer.files]);
+    if (type === "drop") bring(event.dataTransfer);
   });
 }
-addEventListener("paste", event => uploads.add([...event.clipboardData?.files ?? []]));
+addEventListener("paste", event => event.clipboardData && bring(event.clipboardData));

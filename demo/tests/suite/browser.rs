@@ -4,10 +4,12 @@ use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::key::Key;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
@@ -169,8 +171,33 @@ impl Browser {
         fine(self.runtime.block_on(self.client.perform_actions(actions)));
     }
 
+    /// Drops files and folders of this machine at the middle of the window, as a user does.
+    #[track_caller]
+    pub fn drop_paths(&self, paths: &[&Path]) {
+        let data = json!({"items": [], "files": paths, "dragOperationsMask": 1});
+        for event in ["dragEnter", "dragOver", "drop"] {
+            let (x, y) = (self.look.width / 2, self.look.height / 2);
+            let parameters = json!({"type": event, "x": x, "y": y, "data": data});
+            fine(self.runtime.block_on(self.client.issue_cmd(DevTools("Input.dispatchDragEvent", parameters))));
+        }
+    }
+
     async fn find(&self, selector: &str) -> Result<Element, CmdError> {
         self.client.find(Locator::Css(selector)).await
+    }
+}
+
+/// A command of the browser's own protocol, for what WebDriver has none.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({"cmd": self.0, "params": self.1}).to_string()))
     }
 }
 

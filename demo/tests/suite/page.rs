@@ -4,6 +4,7 @@ use crate::browser::{Browser, Look};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fs::{self, File};
+use std::path::PathBuf;
 use tempfile::TempDir;
 use testkit::{Backend, Host, Request, Rule, RunningHost, Site, Step, wait};
 use upload_page::{Line, Rates, example};
@@ -170,6 +171,22 @@ impl Page<'_> {
         self.choose(&[(FILE, size)]);
     }
 
+    /// Makes a folder in which there is, for each of these paths, a file of that many bytes, or for a path with `/` at its end a
+    /// folder, and returns where it is.
+    pub fn folder(&self, name: &str, parts: &[(&str, u64)]) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).expect("a folder");
+        for (part, size) in parts {
+            let path = folder.join(part);
+            if part.ends_with('/') {
+                fs::create_dir(&path).expect("a folder");
+            } else {
+                File::create(&path).and_then(|file| file.set_len(*size)).expect("a file");
+            }
+        }
+        folder
+    }
+
     /// Lets the browser have such files, in an event of this type, as if a user had brought them along.
     pub fn bring(&self, event: &str, files: &[(&str, usize)]) {
         let script = r#"
@@ -251,6 +268,22 @@ impl Page<'_> {
             let title = self.text("return document.title");
             if expected(&title) { Ok(title) } else { Err(title) }
         })
+    }
+
+    /// What is said of the files that were brought, if anything is.
+    #[track_caller]
+    pub fn note(&self) -> Option<String> {
+        let script = "const note = document.querySelector('.note'); return note.hidden ? '' : note.textContent";
+        Some(self.text(script)).filter(|text| !text.is_empty())
+    }
+
+    /// Waits until that is said of the files that were brought.
+    #[track_caller]
+    pub fn until_note(&self, expected: &str) {
+        wait::until("that is said of the files", || match self.note() {
+            Some(note) if note == expected => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     }
 
     /// All that a row shows until its transfer has ended.
