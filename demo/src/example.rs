@@ -12,10 +12,12 @@ struct File {
 const FILES: [File; 4] = [
     File { path: "/", content_type: "text/html", text: include_str!("../../examples/upload/index.html") },
     File { path: "/page.css", content_type: "text/css", text: include_str!("../../examples/upload/page.css") },
-    File { path: "/page.mjs", content_type: "text/javascript", text: include_str!("../../examples/upload/page.mjs") },
+    File { path: "/page.mjs", content_type: "text/javascript", text: PAGE },
     File { path: "/client/progress.mjs", content_type: "text/javascript", text: MODULE },
 ];
 
+/// The script of the page.
+pub const PAGE: &str = include_str!("../../examples/upload/page.mjs");
 /// The client, which other pages can have too.
 pub const MODULE: &str = include_str!("../../examples/upload/client/progress.mjs");
 

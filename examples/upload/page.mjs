@@ -17,14 +17,16 @@ const REFUSALS = {
   401: "You are not allowed to do this. Sign in first.",
   403: "You are not allowed to do this.",
   404: "There is nothing at this address of the server.",
-  405: "There is nothing at this address of the server.",
-  408: "It took too long.",
+  405: "The server does not take this at this address.",
+  408: "It came too slowly for the server.",
   411: "The server wants to know the size first.",
   413: "It is too large for the server.",
   415: "The server does not accept this kind of file.",
   429: "The server is busy. Try again later.",
+  500: "The server failed.",
+  502: "What is behind the server failed. Try again later.",
   503: "The server is busy. Try again later.",
-  504: "It took too long.",
+  504: "The server took too long. Try again later.",
   507: "The server has no room for it.",
 };
 
@@ -61,7 +63,7 @@ function inWords({ reason, status, text }, isUpload) {
   if (reason === "file") return "The file cannot be read: it has changed since it was chosen, or it is a folder.";
   if (reason === "line") return "The line to the server was lost.";
   const refused = isUpload ? "The server refused it." : "The server refused to send it.";
-  const words = REFUSALS[status] ?? (status >= 500 ? "The server failed." : refused);
+  const words = REFUSALS[status] ?? (status >= 500 ? REFUSALS[500] : refused);
   return text ? `${words} It says: “${text}”` : words;
 }
 

@@ -80,19 +80,46 @@ fn answered(answer: impl Fn() -> Step + Send + Sync + 'static) -> Row {
     shown.expect("a row")
 }
 
+/// The page's table of words, by status.
+fn words() -> Vec<(u16, &'static str)> {
+    let (_, table) = example::PAGE.split_once("const REFUSALS = {\n").expect("a table");
+    let (table, _) = table.split_once("\n};").expect("its end");
+    let entry = |line: &'static str| {
+        let (status, words) = line.trim().split_once(": ")?;
+        Some((status.parse().ok()?, words.strip_prefix('"')?.strip_suffix("\",")?))
+    };
+    table.lines().map(|line| entry(line).unwrap_or_else(|| panic!("no status with words: {line}"))).collect()
+}
+
 fn refused() {
-    for (status, words) in [
-        (401, "You are not allowed to do this. Sign in first."),
-        (403, "You are not allowed to do this."),
-        (413, "It is too large for the server."),
-        (418, "The server refused it."),
-        (500, "The server failed."),
-        (503, "The server is busy. Try again later."),
-    ] {
-        let shown = answered(move || Step::Answer(status));
-        assert_eq!((shown.phase.as_str(), shown.state.as_str(), shown.facts.as_str()), ("error", "Failed", words));
-        assert!(shown.can_retry && !shown.has_bar && shown.percent.is_empty(), "{shown:#?}");
+    // The size of a file says how it is answered: with that status, above 1000 with a text too.
+    let backend = doing(|request| match request.length() as u16 {
+        status @ 0..1000 => vec![Step::ReadBody, Step::Answer(status)],
+        more => vec![Step::ReadBody, example::send(more - 1000, "text/plain", "Ask Ada.\n")],
+    });
+    let mut all = words();
+    for status in [403, 405, 408, 413, 429, 500, 502, 503, 504, 507] {
+        assert!(all.iter().any(|(known, _)| *known == status), "there are no words for {status}");
     }
+    for (status, words) in &all {
+        assert!(words.ends_with('.') && !words.contains(|c: char| c.is_ascii_digit()), "{status}: {words}");
+    }
+    all.extend([(418, "The server refused it."), (599, "The server failed.")]);
+    on(&site(Site::new(), &backend), |page| {
+        let names: Vec<_> = all.iter().map(|(status, _)| (status.to_string(), format!("{status} with text"))).collect();
+        let sizes = names.iter().zip(&all).map(|((bare, _), (status, _))| (bare.as_str(), u64::from(*status)));
+        let larger =
+            names.iter().zip(&all).map(|((_, with_text), (status, _))| (with_text.as_str(), u64::from(*status) + 1000));
+        page.choose(&sizes.chain(larger).collect::<Vec<_>>());
+        page.until_all(|shown| shown.sum == format!("{} failed", 2 * all.len()));
+        for ((bare, with_text), (_, words)) in names.iter().zip(&all) {
+            for (name, facts) in [(bare, words.to_string()), (with_text, format!("{words} It says: “Ask Ada.”"))] {
+                let shown = page.row(name).expect("a row");
+                assert_eq!((shown.state.as_str(), &shown.facts), ("Failed", &facts), "{name}");
+                assert!(shown.can_retry && !shown.has_bar && shown.percent.is_empty(), "{shown:#?}");
+            }
+        }
+    });
 }
 
 fn own_text() {
