@@ -1,4 +1,4 @@
-import { newId, newQueue, upload, watch } from "./client/progress.mjs";
+import { newId, newQueue, textOf, upload, watch } from "./client/progress.mjs";
 
 const AT_ONCE = 3;        // uploads that run at the same time
 const TRACE_LINES = 300;  // lines that are kept of what was sent and heard
@@ -411,9 +411,11 @@ class Downloads {
           },
         }));
       }
-      row.trace(`answer: status ${response.status}`);
+      const { ok, status, headers } = response;
+      row.trace(`answer: status ${status}`);
       row.size = loaded;
-      outcome = response.ok ? { phase: "done" } : { phase: "error", reason: "status", status: response.status };
+      const text = ok ? "" : textOf(headers.get("Content-Type"), await response.text());
+      outcome = ok ? { phase: "done" } : { phase: "error", reason: "status", status, text };
     } catch {
       outcome = { phase: "error", reason: "line" };
     }

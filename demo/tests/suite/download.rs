@@ -3,7 +3,8 @@
 use crate::IN_BROWSER;
 use crate::page::{DOWNLOAD, FILE, MUCH, backend, on, on_example, rising_shares, site};
 use testkit::suite::Test;
-use testkit::{Rule, Site};
+use testkit::{Backend, Rule, Site};
+use upload_page::example;
 
 pub const TESTS: &[Test] = &[
     Test::new("download::the_bar_grows_to_its_end", grows).needs(IN_BROWSER),
@@ -52,10 +53,17 @@ fn beside() {
 
 fn refused() {
     let backend = backend();
-    let rules = Site::new().rule(Rule::path("/download").respond(404, "none"));
-    on(&site(rules, &backend), |page| {
-        page.download();
-        let end = page.until_phase(DOWNLOAD, "error");
-        assert_eq!(end.facts, "There is nothing at this address of the server.");
-    });
+    let refusing = Backend::scripted(|_| vec![example::send(403, "text/plain", "Ask Ada.\n")]);
+    let bare = Site::new().rule(Rule::path("/download").respond(404, ""));
+    let answered = |rules| {
+        let mut facts = String::new();
+        on(&site(rules, &backend), |page| {
+            page.download();
+            facts = page.until_phase(DOWNLOAD, "error").facts;
+        });
+        facts
+    };
+    assert_eq!(answered(bare), "There is nothing at this address of the server.");
+    let with_text = Site::new().rule(Rule::path("/download").proxy(refusing.address()));
+    assert_eq!(answered(with_text), "You are not allowed to do this. It says: “Ask Ada.”");
 }

@@ -110,6 +110,9 @@ export interface Queue {
 /** Lets no more than `limit` uploads run at once. */
 export function newQueue(limit: number): Queue;
 
+/** What an answer says to people, as in `Outcome`: its body where that is short plain text, else nothing. */
+export function textOf(contentType: string | null, body: string): string;
+
 /** A random id. */
 export function newId(): string;
 

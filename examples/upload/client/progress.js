@@ -284,10 +284,9 @@ function newQueue(limit) {
 }
 
 /** What an answer says to people: short plain text, or nothing. */
-function textFor(request) {
-  const type = request.getResponseHeader("Content-Type") ?? "";
-  const text = request.responseText.trim().replace(/\s+/g, " ");
-  const isFit = /^text\/plain\b/i.test(type) && text.length <= LONGEST_TEXT && !/[\u0000-\u001f\u007f]/.test(text);
+function textOf(contentType, body) {
+  const text = body.trim().replace(/\s+/g, " ");
+  const isFit = /^text\/plain\b/i.test(contentType ?? "") && text.length <= LONGEST_TEXT && !/[\u0000-\u001f\u007f]/.test(text);
   return isFit ? text : "";
 }
 
@@ -368,7 +367,8 @@ class Upload {
     request.addEventListener("load", () => {
       ontrace(`answer: status ${request.status}`);
       const isDone = request.status >= 200 && request.status < 300;
-      const answer = { status: request.status, text: textFor(request), body: request.responseText };
+      const { status, responseText: body } = request;
+      const answer = { status, text: textOf(request.getResponseHeader("Content-Type"), body), body };
       this.#settle(attempt, isDone ? { phase: "done", ...answer } : { phase: "error", reason: "status", ...answer });
     });
     request.addEventListener("error", () => this.#explain(attempt));
@@ -467,5 +467,5 @@ function upload(body, url, options = {}) {
   return new Upload(body, url, options);
 }
 
-return { newId, newQueue, upload, watch };
+return { newId, newQueue, textOf, upload, watch };
 })();
