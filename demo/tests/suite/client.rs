@@ -4,6 +4,7 @@ use crate::IN_BROWSER;
 use crate::browser::{Browser, Look};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use testkit::suite::Test;
 use testkit::{Backend, Request, Step, wait};
@@ -20,6 +21,8 @@ pub const TESTS: &[Test] = &[
     Test::new("client::a_stream_that_falls_silent_is_checked_by_polls", silent_stream).needs(IN_BROWSER),
     Test::new("client::streams_leave_connections_for_uploads", one_stream).needs(IN_BROWSER),
     Test::new("client::polls_back_off_while_the_server_fails", back_off).needs(IN_BROWSER),
+    Test::new("client::a_watch_ends_when_nobody_has_known_the_id_for_a_minute", unknown).needs(IN_BROWSER),
+    Test::new("client::an_upload_outlives_its_watch", outlives).needs(IN_BROWSER),
     Test::new("client::a_signal_ends_a_watch", signal).needs(IN_BROWSER),
     Test::new("client::an_upload_is_sent_and_watched", uploaded).needs(IN_BROWSER),
     Test::new("client::nothing_said_of_an_upload_ends_it", live_upload).needs(IN_BROWSER),
@@ -52,6 +55,14 @@ const BEGIN: &str = r#"
     window.send = (body, options = {}) => window.sending = client.upload(body, "/upload", {
         onphase: phase => phases.push(phase), onprogress: numbers => heard.push(numbers), watch: { interval: 50 }, ...options,
     });"#;
+
+/// Lets time pass only when a test says so: `pass(milliseconds)`. Pauses last as long as they do.
+const STOP_CLOCK: &str = r#"
+    let time = performance.now();
+    performance.now = () => time;
+    window.pass = milliseconds => { time += milliseconds; };"#;
+/// As long as nobody knows the id; then its watch ends. In milliseconds.
+const MINUTE: u32 = 60_000;
 
 const UNKNOWN: &str = r#"{"state":"unknown"}"#;
 const RUNNING: &str =
@@ -125,6 +136,14 @@ impl Opened<'_> {
             found if found == expected => Ok(()),
             found => Err(format!("it is {found}, of {}", self.run("return heard"))),
         });
+    }
+
+    /// Waits until one more poll than before has been answered, and is not the last.
+    #[track_caller]
+    fn until_more_is_heard(&self) {
+        let before = self.run("return heard.length").as_u64().expect("a number");
+        self.until(&format!("return heard.length > {before}"), true);
+        assert_eq!(self.run("return heard.at(-1)[0]"), "progress");
     }
 
     /// Waits until a watch is over, and returns all that was heard.
@@ -336,6 +355,59 @@ fn back_off() {
         assert_eq!(heard[..3], waits);
         assert_eq!(heard[3][0], "progress");
         assert_eq!(server.asked("/progress").len(), 5);
+    });
+}
+
+fn unknown() {
+    let is_known = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&is_known);
+    let server = Server::new(move |path, _| match path {
+        "/progress-stream" => vec![Step::send_head(404, 0)],
+        _ => poll(if known.load(Ordering::Relaxed) { RUNNING } else { UNKNOWN }),
+    });
+    let progress = |text: &str| json!(["progress", report(text)]);
+    server.open("/", |page| {
+        page.run(STOP_CLOCK);
+        page.run("begin('a')");
+        page.until("return heard.at(-1) ?? null", progress(UNKNOWN));
+        page.run(&format!("pass({})", MINUTE - 1));
+        page.until_more_is_heard();
+        // Where it is known in between, the minute begins anew.
+        is_known.store(true, Ordering::Relaxed);
+        page.until("return heard.at(-1)", progress(RUNNING));
+        is_known.store(false, Ordering::Relaxed);
+        page.until("return heard.at(-1)", progress(UNKNOWN));
+        page.run(&format!("pass({})", MINUTE - 1));
+        page.until_more_is_heard();
+        page.run("pass(1)");
+        let heard = page.until_over();
+        assert_eq!(heard[heard.len() - 2..], [json!(["end", report(UNKNOWN)]), json!(["over", report(UNKNOWN)])]);
+    });
+}
+
+fn outlives() {
+    let server = Server::new(|path, _| match path {
+        "/upload" => vec![Step::ReadBody, Step::Hold("watched"), Step::Answer(200)],
+        "/progress-stream" => vec![Step::send_head(404, 0)],
+        _ => poll(UNKNOWN),
+    });
+    server.open("/", |page| {
+        page.run(STOP_CLOCK);
+        page.run(
+            "window.polls = 0; send(new Blob(['x']), { ontrace: line => { polls += line.startsWith('poll: ') } })",
+        );
+        page.until("return polls > 1", true);
+        page.run(&format!("window.before = polls; pass({MINUTE})"));
+        page.until("return polls - before", 1);
+        // That was the last: nothing more is asked of it while of another one there is.
+        page.run("begin('b')");
+        page.until("return heard.filter(entry => entry[0] === 'progress').length > 5", true);
+        assert_eq!(page.run("return polls - before"), 1);
+        server.backend.wait_for("watched", 1);
+        page.until("return phases", json!(["queued", "sending", "processing"]));
+        server.backend.release("watched");
+        page.until("return phases", json!(["queued", "sending", "processing", "done"]));
+        assert_eq!(server.asked("/upload").len(), 1);
     });
 }
 
