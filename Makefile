@@ -43,10 +43,14 @@ test: ## install what is missing, then run every check and test there is, and co
 	@scripts/need chromium || echo "no browser: its tests will be skipped"
 	@scripts/test
 
+# What runs the module: the stand-in is built only where it is the host, by the choice of testkit/src/host.rs.
+STAND_IN = $(if $(HOST),$(filter standin,$(HOST)),$(if $(LIGHTTPD2_WORKER),,$(shell scripts/module-dir > /dev/null 2>&1 || echo standin)))
+BUILD_HOSTED = $(CARGO) build --release --locked -p mod_progress $(addprefix -p ,$(STAND_IN))
+
 demo: ## install what is missing, build, and serve a page with progress bars; prints its address
 	@scripts/need cc libclang
 	@echo "building the module and the demo; the first time takes a minute or two"
-	@$(CARGO) build --release --locked -p mod_progress -p standin -p demo
+	@$(BUILD_HOSTED) -p demo
 	@PORT="$(or $(PORT),0)" $(if $(RATE),RATE="$(RATE)") $(TARGET)/release/demo
 
 # They are made by a test; this keeps them for the documentation.
@@ -68,7 +72,7 @@ bench-quick: bench-hosts ## the same in two minutes, not for quoting
 .PHONY: bench-hosts
 bench-hosts:
 	@scripts/need cc libclang
-	@$(CARGO) build --release --locked -p mod_progress -p standin -p comparison
+	@$(BUILD_HOSTED) -p comparison
 
 # The module's text in a function that returns what it exports.
 CLIENT = examples/upload/client/progress

@@ -2,11 +2,12 @@
 
 use crate::page::host;
 use std::process::Command;
-use testkit::suite::Test;
+use testkit::suite::{Need, Test};
 use testkit::{Client, HttpResponse, Process, ReservedPort, Signal, output, wait};
 
 pub const TESTS: &[Test] = &[
     Test::new("demo::serves_the_page_until_it_is_interrupted", serves),
+    Test::new("demo::builds_the_stand_in_only_where_it_is_the_host", builds).needs(&[Need::Program("make")]),
     Test::new("demo::says_what_it_does_not_take", wrong),
 ];
 
@@ -35,6 +36,25 @@ fn serves() {
     demo.signal(Signal::INT);
     let status = demo.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
     assert!(status.success(), "{status}");
+}
+
+fn builds() {
+    let is_built = |host: Option<&str>| {
+        let mut command = Command::new("make");
+        command.args(["-n", "demo"]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // Of a make that runs the tests.
+        command.env_remove("MAKEFLAGS");
+        if let Some(host) = host {
+            command.env("HOST", host);
+        }
+        let output = output(command).expect("make");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let build = said.lines().find(|line| line.contains(" build ")).unwrap_or_else(|| panic!("no build: {said}"));
+        assert!(build.contains("-p mod_progress ") && build.contains("-p demo"), "{build}");
+        build.contains("-p standin")
+    };
+    assert!(is_built(Some("standin")) && !is_built(Some("lighttpd2")));
+    assert_eq!(is_built(None), host().name() == "standin");
 }
 
 fn wrong() {
