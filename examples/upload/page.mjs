@@ -389,13 +389,17 @@ class Downloads {
     row.enter("queued");
     row.enter("receiving");
     row.trace(`GET ${address}`);
-    let heard = null;
+    let heard = null, movedAt = 0;
     watch(id, {
       ...SOURCE, ontrace: row.trace, signal: over.signal,
       onprogress: ({ state, sent, response_size: total, rate, remaining }) => {
         if (state !== "running") return;
         heard = performance.now();
         row.count({ loaded: sent, total, rate, remaining });
+      },
+      onlost: wait => {
+        // While bytes come in the server is there.
+        if (performance.now() - movedAt > 3000) row.lose(wait);
       },
     });
     let outcome, loaded = 0;
@@ -406,6 +410,7 @@ class Downloads {
         await response.body.pipeTo(new WritableStream({
           write: piece => {
             loaded += piece.length;
+            movedAt = performance.now();
             // The server knows better, if it tells.
             if (heard === null || performance.now() - heard > 3000) row.count({ loaded, total });
           },

@@ -2,12 +2,14 @@
 
 use crate::IN_BROWSER;
 use crate::browser::Look;
-use crate::page::{FILE, MUCH, SOME, backend, host, line_to, open, polled, serve, site};
+use crate::page::{DOWNLOAD, FILE, MUCH, SOME, backend, host, line_to, open, polled, serve, site};
 use testkit::suite::Test;
 use testkit::{Rule, Signal, Site, wait};
 
 pub const TESTS: &[Test] = &[
     Test::new("outage::a_silent_server_is_asked_again_until_it_answers", silence).needs(IN_BROWSER),
+    Test::new("outage::a_download_from_a_silent_server_goes_on_when_it_answers", silence_of_a_download)
+        .needs(IN_BROWSER),
     Test::new("outage::after_a_restart_retry_sends_it_once_more", restart).needs(IN_BROWSER),
     Test::new("outage::a_lost_line_is_told_in_words", lost).needs(IN_BROWSER),
     Test::new("outage::after_a_lost_line_counts_what_the_server_says", explained).needs(IN_BROWSER),
@@ -30,6 +32,19 @@ fn silence() {
         page.until_title(|title| title.starts_with("No answer – "));
         server.process().signal(Signal::CONT);
         page.until(FILE, |row| row.state == "Sending" && row.share > before.share);
+    });
+}
+
+fn silence_of_a_download() {
+    let backend = backend();
+    serve(&site(polled(), &backend), Look::WIDE, |page, server, _| {
+        page.download();
+        page.until_moving(DOWNLOAD);
+        server.process().signal(Signal::STOP);
+        let silent = page.until(DOWNLOAD, |row| row.state == "No answer");
+        assert!(silent.percent.is_empty() && silent.facts.starts_with("The server does not answer."), "{silent:#?}");
+        server.process().signal(Signal::CONT);
+        page.until_phase(DOWNLOAD, "done");
     });
 }
 
