@@ -106,7 +106,7 @@ const trace = (() => {
 
 /** A transfer in a list. */
 class Row {
-  phase = "queued"; numbers = null; outcome = null; lost = null;
+  phase = "queued"; numbers = null; outcome = null; lost = null; reached = 0;
   #parts; #timer; #began; #processedSince; #isUpload; #home; #onchange;
 
   /** `home` has the focus after the row's buttons. */
@@ -147,7 +147,10 @@ class Row {
   enter(phase) {
     this.phase = phase;
     this.numbers = this.lost = null;
-    if (phase === "queued") this.outcome = null;
+    if (phase === "queued") {
+      this.outcome = null;
+      this.reached = 0;
+    }
     if (phase === "sending" || phase === "receiving") this.#began = performance.now();
     if (phase === "processing") this.#processedSince = performance.now();
     clearInterval(this.#timer);
@@ -159,6 +162,7 @@ class Row {
   count(numbers) {
     this.lost = null;
     if (this.phase !== "processing") this.numbers = numbers;
+    this.reached = this.share ?? this.reached;
     this.render();
   }
 
@@ -218,6 +222,12 @@ class Row {
   }
 }
 
+/** Whether the server answers about none of those that run. */
+function isLost(rows) {
+  const running = rows.filter(row => isRunning(row.phase));
+  return running.length > 0 && running.every(row => row.lost !== null);
+}
+
 /** All uploads in one bar: those that were chosen since the last time that none ran. */
 class Uploads {
   #section = document.querySelector("#uploads"); #rows = []; #batch = []; #queue = newQueue(AT_ONCE); #quarter = 0;
@@ -250,7 +260,8 @@ class Uploads {
   get share() {
     const rows = this.#batch.filter(row => row.phase !== "error" && row.phase !== "cancelled");
     const total = rows.reduce((sum, row) => sum + row.size, 0);
-    return total > 0 ? rows.reduce((sum, row) => sum + row.size * (row.share ?? 0), 0) / total : undefined;
+    // One whose server does not answer has not lost what it had sent.
+    return total > 0 ? rows.reduce((sum, row) => sum + row.size * (row.share ?? row.reached), 0) / total : undefined;
   }
 
   get outcome() {
@@ -330,12 +341,13 @@ class Uploads {
       : listed(done > 0 && `${files(done)} sent`, failed > 0 && `${failed} failed`, cancelled > 0 && `${cancelled} cancelled`);
     all.dataset.phase = isActive ? "sending" : failed ? "error" : done ? "done" : "cancelled";
     const moving = active.filter(row => row.numbers);
-    const isProcessing = isActive && active.every(row => row.phase === "processing");
+    const isCounted = isActive && !isLost(active) && !active.every(row => row.phase === "processing");
+    all.classList.toggle("lost", isLost(active));
     bar.hidden = !isActive;
-    show(bar, isProcessing ? undefined : share);
-    percent.textContent = isActive && !isProcessing ? inPercent(share) : "";
+    show(bar, isCounted ? share : undefined);
+    percent.textContent = isCounted ? inPercent(share) : "";
     const rate = moving.reduce((total, row) => total + (row.numbers.rate ?? 0), 0);
-    const left = active.reduce((total, row) => total + row.size * (1 - (row.share ?? 0)), 0);
+    const left = active.reduce((total, row) => total + row.size * (1 - (row.share ?? row.reached)), 0);
     facts.textContent = isActive ? listed(
       moving.length > 0 && rate > 0 && `${inBytes(rate)}/s`,
       moving.length > 0 && rate > 0 && left / rate < 360_000 && `${inTime(left / rate)} left`,
@@ -458,7 +470,7 @@ function showAll() {
   const share = uploads.active.length ? uploads.share : downloads.active[0]?.share;
   const isProcessing = active.length > 0 && active.every(row => row.phase === "processing");
   const prefix = active.length === 0 ? failed ? "Failed" : done ? "Done" : ""
-    : active.every(row => row.lost !== null) ? "No answer" : isProcessing ? "Processing" : inPercent(share);
+    : isLost(active) ? "No answer" : isProcessing ? "Processing" : inPercent(share);
   document.title = prefix ? `${prefix} – ${TITLE}` : TITLE;
   if (active.length) addEventListener("beforeunload", warn);
   else removeEventListener("beforeunload", warn);

@@ -73,11 +73,15 @@ fn restart() {
 fn lost() {
     let backend = backend();
     serve(&site(Site::new(), &backend), Look::WIDE, |page, server, line| {
-        page.upload(MUCH);
-        page.until_moving(FILE);
+        page.choose(&[FILE, "2.bin", "3.bin", "4.bin"].map(|name| (name, MUCH)));
+        page.until_moving("3.bin");
         line.cut();
         let asking = page.until(FILE, |row| row.state == "No answer" && row.facts.contains("line was lost"));
         assert!(asking.percent.is_empty() && asking.can_cancel, "{asking:#?}");
+        page.until_title(|title| title.starts_with("No answer – "));
+        page.until_all(|all| {
+            all.sum == "0 of 4 files sent" && all.share.is_none() && all.percent.is_empty() && all.facts.is_empty()
+        });
         line.lead_to(server.address());
         let end = page.until_phase(FILE, "error");
         assert_eq!((end.state.as_str(), end.facts.as_str()), ("Failed", "The line to the server was lost."));
