@@ -47,7 +47,7 @@ function inTime(seconds) {
 const files = count => count === 1 ? "1 file" : `${count} files`;
 
 /** What is known of numbers in a line; nothing takes the place of what is not. */
-const listed = (...facts) => facts.filter(Boolean).join(" · ");
+const listed = (...facts) => facts.filter(Boolean).join("\u00a0· ");
 
 function inNumbers({ loaded, total, rate, remaining }) {
   const [part, unit] = inBytes(loaded).split("\u00a0"), whole = total === undefined ? "" : inBytes(total);
@@ -74,9 +74,16 @@ function show(bar, share) {
 
 const inPercent = share => share === undefined ? "" : `${Math.floor(share * 100)}\u00a0%`;
 
-/** Says something aloud, once. */
+let saying = [];
+
+/** Says something aloud, once; what comes together is said together. */
 function say(text) {
-  document.querySelector("#said").textContent = text;
+  saying.push(text);
+  if (saying.length > 1) return;
+  queueMicrotask(() => {
+    document.querySelector("#said").textContent = saying.join(" ");
+    saying = [];
+  });
 }
 
 /** What was sent and heard. */
@@ -176,7 +183,11 @@ class Row {
     this.outcome = outcome;
     this.seconds = (performance.now() - this.#began) / 1000;
     this.render();
-    if (outcome.phase !== "cancelled") say(`${this.name}: ${STATES[this.phase]}. ${this.#facts()}`);
+  }
+
+  /** How it ended, to be said aloud. */
+  get ending() {
+    return `${this.name}: ${STATES[this.phase]}. ${this.#facts()}`;
   }
 
   #facts() {
@@ -269,6 +280,13 @@ class Uploads {
     return { done: count("done"), failed: count("error"), cancelled: count("cancelled") };
   }
 
+  /** What has become of them so far. */
+  get sum() {
+    const { done, failed, cancelled } = this.outcome;
+    if (this.active.length > 0) return `${done} of ${files(this.#batch.length)} sent`;
+    return listed(done > 0 && `${files(done)} sent`, failed > 0 && `${failed} failed`, cancelled > 0 && `${cancelled} cancelled`);
+  }
+
   /** Adds files, each with the name that is shown. */
   add(chosen) {
     this.note("");
@@ -314,10 +332,20 @@ class Uploads {
         onphase: phase => row.enter(phase),
         onprogress: numbers => row.count(numbers),
         onlost: wait => row.lose(wait),
-        onend: outcome => row.end(outcome),
+        onend: outcome => {
+          row.end(outcome);
+          this.#sayEnd(row);
+        },
       });
     };
     return row;
+  }
+
+  /** Of many files each failure is said, and what has come of all. */
+  #sayEnd(row) {
+    const isMany = this.#batch.length > 1;
+    if (row.phase === "error" || (row.phase === "done" && !isMany)) say(row.ending);
+    if (isMany && this.active.length === 0) say(`${this.sum}.`);
   }
 
   /** One that is sent once more belongs to what runs now. */
@@ -332,13 +360,12 @@ class Uploads {
   render() {
     const { all, sum, percent, bar, facts, cancel, clear } = this.parts;
     const batch = this.#batch, active = this.active, { share } = this;
-    const { done, failed, cancelled } = this.outcome;
+    const { done, failed } = this.outcome;
     const isMany = batch.length > 1;
     all.hidden = this.#rows.length === 0 || (!isMany && active.length > 0);
     this.#section.classList.toggle("is-used", this.#rows.length > 0);
     const isActive = active.length > 0;
-    sum.textContent = isActive ? `${done} of ${files(batch.length)} sent`
-      : listed(done > 0 && `${files(done)} sent`, failed > 0 && `${failed} failed`, cancelled > 0 && `${cancelled} cancelled`);
+    sum.textContent = this.sum;
     all.dataset.phase = isActive ? "sending" : failed ? "error" : done ? "done" : "cancelled";
     const moving = active.filter(row => row.numbers);
     const isCounted = isActive && !isLost(active) && !active.every(row => row.phase === "processing");
@@ -440,6 +467,7 @@ class Downloads {
     if (signal.aborted) return;
     row.enter(outcome.phase);
     row.end(outcome);
+    say(row.ending);
   }
 
   render() {

@@ -2,16 +2,17 @@
 
 use crate::IN_BROWSER;
 use crate::browser::Look;
-use crate::page::{FILE, MUCH, Page, SOME, backend, on_example, serve, site};
+use crate::page::{FILE, MUCH, Page, SOME, backend, doing, on, on_example, serve, site};
 use fantoccini::key::Key;
 use serde_json::json;
-use testkit::Site;
 use testkit::suite::Test;
+use testkit::{Site, Step};
 
 pub const TESTS: &[Test] = &[
     Test::new("access::the_keyboard_reaches_everything", keyboard).needs(IN_BROWSER),
     Test::new("access::names_for_screen_readers", names).needs(IN_BROWSER),
     Test::new("access::a_screen_reader_says_little", live_region).needs(IN_BROWSER),
+    Test::new("access::a_screen_reader_says_little_of_many", live_region_of_many).needs(IN_BROWSER),
     Test::new("access::it_fits_its_window", fits).needs(IN_BROWSER),
     Test::new("access::what_matters_on_a_telephone_is_above_the_fold", above_the_fold).needs(IN_BROWSER),
     Test::new("access::idle_parts_take_no_room", idle).needs(IN_BROWSER),
@@ -75,20 +76,43 @@ fn names() {
     });
 }
 
+/// What a screen reader would have said, once `test` is over.
+fn said(page: &Page<'_>, test: impl FnOnce()) -> Vec<String> {
+    let script = r##"
+        const region = document.querySelector("#said");
+        window.said = [];
+        new MutationObserver(() => said.push(region.textContent.replaceAll("\u00a0", " "))).observe(region, { childList: true });"##;
+    page.browser.script(script, &[]);
+    test();
+    serde_json::from_value(page.browser.script("return said", &[])).expect("texts")
+}
+
 fn live_region() {
     on_example(|page| {
-        let script = r##"
-            const region = document.querySelector("#said");
-            window.said = [];
-            new MutationObserver(() => said.push(region.textContent)).observe(region, { childList: true });"##;
-        page.browser.script(script, &[]);
-        page.upload(SOME);
-        page.until_phase(FILE, "done");
-        let said = page.browser.script("return said", &[]);
-        let said: Vec<_> = said.as_array().expect("a list").iter().filter_map(|text| text.as_str()).collect();
-        assert_eq!(said.first(), Some(&"Sending 1 file."), "{said:#?}");
+        let said = said(page, || {
+            page.upload(SOME);
+            page.until_phase(FILE, "done");
+        });
+        assert_eq!(said.first().map(String::as_str), Some("Sending 1 file."), "{said:#?}");
         assert!(said.iter().any(|text| text.contains(" percent of 1 file")), "{said:#?}");
-        assert!(said.last().is_some_and(|text| text.starts_with("file.bin: Done. 3.0")), "{said:#?}");
+        assert!(said.last().is_some_and(|text| text.starts_with("file.bin: Done. 3.0 MB in ")), "{said:#?}");
+        assert!(said.len() <= 6, "{said:#?}");
+    });
+}
+
+/// Of many files not each is said.
+fn live_region_of_many() {
+    let backend = doing(|request| vec![Step::ReadBody, Step::Answer(if request.length() == 999 { 413 } else { 200 })]);
+    on(&site(Site::new(), &backend), |page| {
+        let names: Vec<_> = (1..=30).map(|number| format!("{number}.bin")).collect();
+        let files = names.iter().map(|name| (name.as_str(), if name == "30.bin" { 999 } else { 1000 }));
+        let said = said(page, || {
+            page.choose(&files.collect::<Vec<_>>());
+            page.until_all(|all| all.sum == "29 files sent · 1 failed");
+        });
+        assert_eq!(said.first().map(String::as_str), Some("Sending 30 files."), "{said:#?}");
+        assert!(said.iter().any(|text| text.contains("30.bin: Failed. It is too large for the server.")), "{said:#?}");
+        assert!(said.last().is_some_and(|text| text.ends_with("29 files sent · 1 failed.")), "{said:#?}");
         assert!(said.len() <= 6, "{said:#?}");
     });
 }
@@ -133,7 +157,7 @@ fn above_the_fold() {
 
 fn idle() {
     on_example(|page| {
-        let script = r##"return [".all", "#uploads .rows", "#downloads .rows", "#trace ol"].map(selector =>
+        let script = r##"return [".all", ".note", "#uploads .rows", "#downloads .rows", "#trace ol"].map(selector =>
             document.querySelector(selector)).filter(part => part.checkVisibility() && part.clientHeight > 0).length"##;
         assert_eq!(page.browser.script(script, &[]), 0);
     });
