@@ -178,8 +178,21 @@ impl Browser {
         for event in ["dragEnter", "dragOver", "drop"] {
             let (x, y) = (self.look.width / 2, self.look.height / 2);
             let parameters = json!({"type": event, "x": x, "y": y, "data": data});
-            fine(self.runtime.block_on(self.client.issue_cmd(DevTools("Input.dispatchDragEvent", parameters))));
+            self.issue(DevTools("Input.dispatchDragEvent", parameters));
         }
+    }
+
+    /// Takes the network away from it, or gives it back. What runs already is not broken off.
+    #[track_caller]
+    pub fn set_offline(&self, is_offline: bool) {
+        let parameters = json!({"offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        self.issue(DevTools("Network.enable", json!({})));
+        self.issue(DevTools("Network.emulateNetworkConditions", parameters));
+    }
+
+    #[track_caller]
+    fn issue(&self, command: DevTools) {
+        fine(self.runtime.block_on(self.client.issue_cmd(command)));
     }
 
     async fn find(&self, selector: &str) -> Result<Element, CmdError> {

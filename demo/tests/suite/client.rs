@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     Test::new("client::a_stream_that_falls_silent_is_checked_by_polls", silent_stream).needs(IN_BROWSER),
     Test::new("client::streams_leave_connections_for_uploads", one_stream).needs(IN_BROWSER),
     Test::new("client::polls_back_off_while_the_server_fails", back_off).needs(IN_BROWSER),
+    Test::new("client::it_asks_at_once_when_the_browser_is_online_again", online).needs(IN_BROWSER),
     Test::new("client::a_watch_ends_when_nobody_has_known_the_id_for_a_minute", unknown).needs(IN_BROWSER),
     Test::new("client::an_upload_outlives_its_watch", outlives).needs(IN_BROWSER),
     Test::new("client::a_signal_ends_a_watch", signal).needs(IN_BROWSER),
@@ -355,6 +356,22 @@ fn back_off() {
         assert_eq!(heard[..3], waits);
         assert_eq!(heard[3][0], "progress");
         assert_eq!(server.asked("/progress").len(), 5);
+    });
+}
+
+fn online() {
+    let server = Server::new(|_, _| poll(DONE));
+    server.open("/", |page| {
+        // Longest pauses last for ever here.
+        page.run(
+            "const set = setTimeout; window.setTimeout = (run, wait) => wait < 10_000 ? set(run, wait) : undefined",
+        );
+        page.browser.set_offline(true);
+        page.run("begin('a', { url: null, interval: 10_000 })");
+        page.until("return heard.at(-1) ?? null", json!(["lost", 10_000]));
+        assert_eq!(server.asked("/progress").len(), 0);
+        page.browser.set_offline(false);
+        assert_eq!(page.until_over().last(), Some(&json!(["over", report(DONE)])));
     });
 }
 

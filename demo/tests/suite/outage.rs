@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     Test::new("outage::after_a_restart_retry_sends_it_once_more", restart).needs(IN_BROWSER),
     Test::new("outage::a_lost_line_is_told_in_words", lost).needs(IN_BROWSER),
     Test::new("outage::after_a_lost_line_counts_what_the_server_says", explained).needs(IN_BROWSER),
+    Test::new("outage::a_browser_that_is_offline", offline).needs(IN_BROWSER),
     Test::new("outage::cancel_ends_the_wait_for_a_server", cancel).needs(IN_BROWSER),
     Test::new("outage::queued_files_wait_for_nobody", queued).needs(IN_BROWSER),
 ];
@@ -111,6 +112,26 @@ fn explained() {
             assert_eq!(page.until_phase(FILE, phase).facts, words);
         });
     }
+}
+
+fn offline() {
+    let backend = backend();
+    serve(&site(Site::new(), &backend), Look::WIDE, |page, server, line| {
+        page.upload(SOME);
+        page.until_moving(FILE);
+        page.browser.set_offline(true);
+        line.cut();
+        assert_eq!(page.until_phase(FILE, "error").facts, "The line to the server was lost.");
+        // What is sent meanwhile fares no better, and does not wait for ever.
+        line.lead_to(server.address());
+        page.choose(&[("other.bin", 1000)]);
+        assert_eq!(page.until_phase("other.bin", "error").facts, "The line to the server was lost.");
+        page.browser.set_offline(false);
+        for name in [FILE, "other.bin"] {
+            page.click("Retry", name);
+            page.until_phase(name, "done");
+        }
+    });
 }
 
 fn cancel() {
