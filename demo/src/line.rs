@@ -6,6 +6,7 @@
 use rustix::net::sockopt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -34,8 +35,9 @@ struct State {
     is_over: bool,
 }
 
-/// A line that keeps no more than this shows at once what its client does. In bytes.
-const RECEIVE_BUFFER: usize = 32 * 1024;
+/// A line that keeps no more than this, in each direction and on each side, shows at once what its client does, and to its client
+/// what its server does. In bytes.
+const BUFFER: usize = 32 * 1024;
 /// The most that is passed on in one go, in bytes.
 const LARGEST_PIECE: u64 = 64 * 1024;
 /// How many pieces a second are passed on, if they are not too large then.
@@ -56,7 +58,7 @@ impl Line {
     /// Where that port is in use, or as above.
     pub fn at(port: u16, server: SocketAddr, rates: Rates) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
+        limit_buffers(&listener)?;
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State { server: Some(server), streams: Vec::new(), is_over: false }));
         let shared = Arc::clone(&state);
@@ -118,8 +120,14 @@ fn accept(listener: &TcpListener, state: &Mutex<State>, rates: Rates) {
 
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(server)?;
-    sockopt::set_socket_recv_buffer_size(&stream, RECEIVE_BUFFER)?;
+    limit_buffers(&stream)?;
     Ok(stream)
+}
+
+/// Accepted connections have the limits of their listener.
+fn limit_buffers(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+    Ok(sockopt::set_socket_send_buffer_size(&socket, BUFFER)?)
 }
 
 /// Passes on, in a thread of its own, what `from` sends.
