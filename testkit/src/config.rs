@@ -1,7 +1,9 @@
 //! The two forms of a site's description: lighttpd2's configuration, and the stand-in's JSON.
 
+use crate::folder::Folder;
 use crate::site::{Action, Rule, Site, Which};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -127,6 +129,26 @@ fn action_json(action: &Action, places: &Places<'_>) -> Option<Value> {
         Action::Proxy(address) => json!(["proxy", address.to_string()]),
         Action::Stream | Action::Header { .. } | Action::Choose(_) => return None,
     })
+}
+
+/// The configuration of lighttpd2's angel, which starts `worker` with this configuration and these modules. It hands on no more of
+/// its environment than is named.
+pub fn angel(site: &Site, wrap: &[OsString], worker: &Path, folder: &Folder) -> String {
+    let text = |path: &Path| Value::from(path.to_str().expect("a path in UTF-8"));
+    let wrap: Vec<_> = wrap.iter().map(|word| text(Path::new(word))).collect();
+    let environment = site.environment.iter().map(|(name, _)| name.as_str());
+    let environment: Vec<_> = environment.chain(["LD_LIBRARY_PATH", "PATH"]).collect();
+    [
+        ("wrapper", wrap.into()),
+        ("binary", text(worker)),
+        ("config", text(&folder.path("config"))),
+        ("modules_path", text(&folder.path("modules"))),
+        ("copy_env", environment.into()),
+        ("allow_listen", folder.address().to_string().into()),
+    ]
+    .iter()
+    .map(|(name, value)| call(name, value) + "\n")
+    .collect()
 }
 
 fn call(name: &str, value: &Value) -> String {

@@ -1,10 +1,11 @@
 //! The folder that a host runs with.
 
-use crate::config::Places;
+use crate::config::{self, Places};
 use crate::host::{self, Host};
 use crate::port::ReservedPort;
 use crate::site::Site;
 use crate::tls;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,15 @@ impl Folder {
             certificate: certificate.as_deref(),
         };
         fs::write(folder.path("config"), site.describe(host, &places)).map_err(because)?;
+        if site.has_angel {
+            let mut wrap = wrap(site);
+            if let Some(program) = wrap.first_mut() {
+                // The angel does not look for it.
+                *program = host::find_program(&program.to_string_lossy())?.into();
+            }
+            let config = config::angel(site, &wrap, host.program(), &folder);
+            fs::write(folder.path("angel"), config).map_err(because)?;
+        }
         Ok(folder)
     }
 
@@ -56,12 +66,14 @@ impl Folder {
     }
 
     /// The command that runs `host` here.
-    pub fn command(&self, site: &Site, host: &Host, arguments: &[&str]) -> Command {
-        let wrap = if site.wrap.is_empty() {
-            env::var("WRAP").unwrap_or_default().split_whitespace().map(Into::into).collect()
-        } else {
-            site.wrap.clone()
-        };
+    ///
+    /// # Errors
+    /// Where the site is one for an angel, and there is none.
+    pub fn command(&self, site: &Site, host: &Host, arguments: &[&str]) -> Result<Command, String> {
+        if site.has_angel {
+            return self.angel(site, host);
+        }
+        let wrap = wrap(site);
         let is_wrapped = !wrap.is_empty();
         let mut words = wrap.into_iter().chain([host.program().into()]);
         let mut command = Command::new(words.next().expect("at least the program"));
@@ -79,7 +91,24 @@ impl Folder {
             }
         }
         command.envs(site.environment.iter().map(|(name, value)| (name, value)));
-        command
+        Ok(command)
+    }
+
+    fn angel(&self, site: &Site, host: &Host) -> Result<Command, String> {
+        let Host::Lighttpd2(installed) = host else { return Err(format!("{host} has no angel")) };
+        let mut command = Command::new(installed.angel()?);
+        command.arg("-c").arg(self.path("angel")).env("LD_LIBRARY_PATH", installed.library_path());
+        command.envs(site.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+}
+
+/// The command in front of the host's.
+fn wrap(site: &Site) -> Vec<OsString> {
+    if site.wrap.is_empty() {
+        env::var("WRAP").unwrap_or_default().split_whitespace().map(Into::into).collect()
+    } else {
+        site.wrap.clone()
     }
 }
 

@@ -135,6 +135,16 @@ impl Lighttpd2 {
         self.modules.join(format!("lib{module}.so")).is_file()
     }
 
+    /// Its angel, which starts the worker, and another one in its place.
+    ///
+    /// # Errors
+    /// Where it is not installed.
+    pub fn angel(&self) -> Result<PathBuf, String> {
+        let found =
+            self.worker.ancestors().skip(2).map(|prefix| prefix.join("sbin/lighttpd2")).find(|file| file.is_file());
+        found.ok_or_else(|| format!("no angel is installed beside {}", self.worker.display()))
+    }
+
     /// The C module that is installed, or the one that was there before this project's was installed.
     fn c_module(&self) -> Result<PathBuf, String> {
         let is_c_module = |module: &PathBuf| {
@@ -151,7 +161,7 @@ impl Lighttpd2 {
     }
 
     /// The value of `LD_LIBRARY_PATH` with which it finds its libraries.
-    fn library_path(&self) -> OsString {
+    pub(crate) fn library_path(&self) -> OsString {
         let own = self.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
         let set = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let all = own.chain(env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));

@@ -22,7 +22,7 @@ impl Level {
         [("debug", Self::Debug), ("info", Self::Info), ("warning", Self::Warning), ("error", Self::Error)];
 }
 
-/// A line of the log: `[TIME] (LEVEL) FILE:LINE: TEXT`.
+/// A line of the log: `[TIME] (LEVEL) FILE:LINE: TEXT`, or an angel's own, `TIME: LEVEL (FILE:LINE): TEXT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// How much it matters.
@@ -34,9 +34,12 @@ pub struct Line {
 impl Line {
     /// The parts of `line`.
     pub fn parse(line: &str) -> Self {
-        let parts = line.split_once('(').and_then(|(_, rest)| {
-            let (name, rest) = rest.split_once(") ")?;
-            let (_, level) = Level::NAMED.into_iter().find(|(known, _)| *known == name)?;
+        let parts = line.split_once('(').and_then(|(before, rest)| {
+            let level = |name: &str| Level::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, level)| level);
+            let (level, rest) = match rest.split_once(") ") {
+                Some((name, rest)) if level(name).is_some() => (level(name)?, rest),
+                _ => (level(before.trim_end().rsplit_once(' ')?.1)?, rest),
+            };
             let (_, text) = rest.split_once(": ")?;
             Some(Self { level, text: text.to_string() })
         });
@@ -98,6 +101,8 @@ mod tests {
         let line = |level, text: &str| Line { level, text: text.to_string() };
         for (given, expected) in [
             ("23/Nov/2026 01:01:06 UTC (warning) track.rs:14: a: b (c)", line(Level::Warning, "a: b (c)")),
+            ("2026-11-23 01:01:06 UTC: w[7]: 23/Nov/2026 01:01:06 UTC (info) a.c:4: b", line(Level::Info, "b")),
+            ("2026-11-23 01:01:06 UTC: debug (angel.c:5): stop: (core) it", line(Level::Debug, "stop: (core) it")),
             ("(error) main.rs:3: no", line(Level::Error, "no")),
             ("thread 'main' (7) panicked: no", line(Level::Other, "thread 'main' (7) panicked: no")),
         ] {

@@ -57,6 +57,11 @@ impl Process {
         self.log.lock().expect("a reader does not panic").join("\n")
     }
 
+    /// The ids of its descendants, those that were started last behind the others.
+    pub fn descendants(&self) -> Vec<u32> {
+        usage::family(self.child.id()).split_off(1)
+    }
+
     /// The memory that it and its descendants have in use, in bytes.
     pub fn memory(&self) -> u64 {
         usage::family(self.child.id()).into_iter().map(usage::memory).sum()

@@ -38,7 +38,7 @@ pub struct Stopped {
 impl RunningHost {
     pub(crate) fn start(site: &Site, host: &Host) -> Result<Self, String> {
         let folder = Folder::new(site, host)?;
-        let mut process = Process::start(folder.command(site, host, &[]))?;
+        let mut process = Process::start(folder.command(site, host, &[])?)?;
         let address = process.until("the host listens", |process| listening(host, process, folder.address()))?;
         Ok(Self { process, address, is_tls: site.is_tls, folder })
     }
@@ -124,6 +124,25 @@ impl RunningHost {
         self.report_when(id, |report| !report.is_running())
     }
 
+    /// Lets its angel put a new process in the place of the one that serves, and waits until that one serves. Returns the id of
+    /// the old one, which goes when it has nothing more to do: see [`is_serving`](Self::is_serving).
+    ///
+    /// # Panics
+    /// Where it has no angel, or no new process serves in time.
+    #[track_caller]
+    pub fn reload(&self) -> u32 {
+        let count = || self.log().iter().filter(|line| is_up(line)).count();
+        let (old, before) = (self.process.descendants(), count());
+        self.process.signal(Signal::HUP);
+        wait::until("the new process serves", || if count() > before { Ok(()) } else { Err("it does not") });
+        *old.last().expect("an angel has a process")
+    }
+
+    /// Whether one of its angel's processes is still there.
+    pub fn is_serving(&self, id: u32) -> bool {
+        self.process.descendants().contains(&id)
+    }
+
     /// Asks it to stop, and waits until it has.
     ///
     /// # Errors
@@ -167,7 +186,6 @@ fn listening(host: &Host, process: &Process, address: SocketAddr) -> Result<Sock
     match host {
         Host::Lighttpd2(_) => {
             // Its socket is there before it has read the whole configuration.
-            let is_up = |line: &Line| line.text.starts_with("Reached state: running");
             if process.log().iter().any(is_up) { Ok(address) } else { Err(String::from("it is not up")) }
         }
         Host::StandIn(_) => {
@@ -177,4 +195,9 @@ fn listening(host: &Host, process: &Process, address: SocketAddr) -> Result<Sock
             address.ok_or(format!("it said {line:?}"))
         }
     }
+}
+
+/// Whether lighttpd2 says here that it serves.
+fn is_up(line: &Line) -> bool {
+    line.text.starts_with("Reached state: running")
 }

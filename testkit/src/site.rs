@@ -23,6 +23,7 @@ pub struct Site {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) announced: Vec<Announced>,
     pub(crate) is_tls: bool,
+    pub(crate) has_angel: bool,
     /// In seconds.
     pub(crate) io_timeout: Option<u32>,
     pub(crate) module: Module,
@@ -222,6 +223,12 @@ impl Site {
         self
     }
 
+    /// Lets lighttpd2's angel start it, so that it can be [reloaded](RunningHost::reload); on lighttpd2 only.
+    pub fn angel(mut self) -> Self {
+        self.has_angel = true;
+        self
+    }
+
     /// lighttpd2 gives up on a connection where nothing has moved for so long. The stand-in does not.
     pub fn io_timeout(mut self, seconds: u32) -> Self {
         self.io_timeout = Some(seconds);
@@ -277,7 +284,7 @@ impl Site {
     pub fn check(&self) -> Checked {
         let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
         let folder = Folder::new(self, &host).unwrap_or_else(|error| panic!("{error}"));
-        let command = folder.command(self, &host, &["-t"]);
+        let command = folder.command(self, &host, &["-t"]).unwrap_or_else(|error| panic!("{error}"));
         let mut process = Process::start(command).unwrap_or_else(|error| panic!("{error}"));
         let status = process.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
         Checked { status, log: process.log() }

@@ -25,6 +25,8 @@ pub enum Need {
     Host,
     /// lighttpd2 as the host, for this reason.
     Lighttpd2(&'static str),
+    /// lighttpd2's angel.
+    Angel,
     /// A module of lighttpd2, such as `mod_openssl`.
     ModuleOfLighttpd2(&'static str),
     /// The module under test.
@@ -120,6 +122,10 @@ impl Need {
             Self::Lighttpd2(reason) => match Host::choose()? {
                 Host::Lighttpd2(_) => Ok(()),
                 Host::StandIn(_) => Err(format!("only on lighttpd2: {reason}")),
+            },
+            Self::Angel => match Host::choose()? {
+                Host::Lighttpd2(installed) => installed.angel().map(drop),
+                Host::StandIn(_) => Err(String::from("only on lighttpd2: the stand-in has no angel")),
             },
             Self::ModuleOfLighttpd2(name) => match Host::choose()? {
                 Host::Lighttpd2(installed) if installed.has(name) => Ok(()),

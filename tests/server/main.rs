@@ -17,6 +17,7 @@ mod lifetime;
 mod list;
 mod metrics;
 mod options;
+mod reload;
 mod reuse;
 mod show;
 mod sites;
@@ -46,6 +47,7 @@ const ALL: &[&[Test]] = &[
     list::TESTS,
     metrics::TESTS,
     options::TESTS,
+    reload::TESTS,
     reuse::TESTS,
     show::TESTS,
     status::TESTS,
