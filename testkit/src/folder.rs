@@ -142,7 +142,7 @@ fn make_files(folder: &Path, files: &[(String, u64)]) -> io::Result<()> {
 }
 
 /// Links all `installed` modules into `folder`, and this one in the place of that with its name, if any.
-fn link_modules(installed: &Path, module: Option<&Path>, folder: &Path) -> io::Result<()> {
+pub fn link_modules(installed: &Path, module: Option<&Path>, folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)?;
     for entry in installed.read_dir()?.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(MODULE) {

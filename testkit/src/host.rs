@@ -1,5 +1,6 @@
 //! Finding the host, and the module under test.
 
+use crate::folder;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -145,6 +146,16 @@ impl Lighttpd2 {
         found.ok_or_else(|| format!("no angel is installed beside {}", self.worker.display()))
     }
 
+    /// Makes a directory that has its modules with the one under test among them, as where that is installed.
+    ///
+    /// # Errors
+    /// Where the module is not built, or the directory cannot be made.
+    pub fn install_into(&self, folder: &Path) -> Result<(), String> {
+        let module = module()?;
+        folder::link_modules(&self.modules, Some(&module), folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
     /// The C module that is installed, or the one that was there before this project's was installed.
     fn c_module(&self) -> Result<PathBuf, String> {
         let is_c_module = |module: &PathBuf| {
@@ -161,7 +172,7 @@ impl Lighttpd2 {
     }
 
     /// The value of `LD_LIBRARY_PATH` with which it finds its libraries.
-    pub(crate) fn library_path(&self) -> OsString {
+    pub fn library_path(&self) -> OsString {
         let own = self.modules.ancestors().skip(1).take(2).map(Path::to_path_buf);
         let set = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let all = own.chain(env::split_paths(&set).filter(|path| !path.as_os_str().is_empty()));

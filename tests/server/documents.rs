@@ -30,16 +30,42 @@ const CONFIGURE: &str = include_str!("../../docs/configure.md");
 const MONITOR: &str = include_str!("../../docs/monitor.md");
 const MIGRATE: &str = include_str!("../../docs/migrate.md");
 
-/// The first configuration under a heading of a document, with `backend` in the place of the one on port 9000.
+/// The indented blocks under a heading of a document, without their indentation.
+pub fn blocks(document: &str, heading: &str) -> Vec<String> {
+    let section = document.lines().skip_while(|line| line.trim_start_matches(['#', ' ']) != heading).skip(1);
+    let mut blocks = vec![String::new()];
+    for line in section.take_while(|line| !line.starts_with("## ")) {
+        match (line.strip_prefix("    "), blocks.last_mut().expect("at least one")) {
+            (Some(line), block) => *block += &format!("{line}\n"),
+            (None, block) if line.is_empty() && !block.is_empty() => block.push('\n'),
+            (None, block) if !block.is_empty() => blocks.push(String::new()),
+            (None, _) => {}
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks.iter().map(|block| block.trim_end().to_string() + "\n").collect()
+}
+
+/// The first of the blocks under a heading that contains this.
+#[track_caller]
+pub fn block(document: &str, heading: &str, mark: &str) -> String {
+    let found = blocks(document, heading).into_iter().find(|block| block.contains(mark));
+    found.unwrap_or_else(|| panic!("no block with {mark} under {heading}"))
+}
+
+/// What stands for the backend in documents.
+const BACKEND: &str = "127.0.0.1:9000";
+
+/// The text with `backend` in the place of the one on port 9000.
+#[track_caller]
+pub fn with_backend(text: &str, backend: &Backend) -> String {
+    assert!(text.contains(BACKEND), "{text}");
+    text.replace(BACKEND, &backend.address().to_string())
+}
+
+/// The configuration under a heading of a document, with `backend` in the place of the one on port 9000.
 fn site(document: &str, heading: &str, backend: &Backend, change: impl FnOnce(String) -> String) -> Site {
-    let lines = document
-        .lines()
-        .skip_while(|line| line.trim_start_matches(['#', ' ']) != heading)
-        .skip_while(|line| *line != "    setup {");
-    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    assert!(text.contains("127.0.0.1:9000"), "{heading}: {text}");
-    Site::written(&change(text.replace("127.0.0.1:9000", &backend.address().to_string())))
+    Site::written(&change(with_backend(&block(document, heading, "setup {"), backend)))
 }
 
 fn serve(document: &str, heading: &str, test: impl FnOnce(&RunningHost)) {

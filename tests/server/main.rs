@@ -17,6 +17,7 @@ mod lifetime;
 mod list;
 mod metrics;
 mod options;
+mod readme;
 mod reload;
 mod reuse;
 mod show;
@@ -47,6 +48,7 @@ const ALL: &[&[Test]] = &[
     list::TESTS,
     metrics::TESTS,
     options::TESTS,
+    readme::TESTS,
     reload::TESTS,
     reuse::TESTS,
     show::TESTS,

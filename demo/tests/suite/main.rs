@@ -7,7 +7,6 @@ mod access;
 mod browser;
 mod client;
 mod clients;
-mod config;
 mod demo;
 mod download;
 mod outage;
@@ -32,7 +31,6 @@ const ALL: &[&[Test]] = &[
     types::TESTS,
     unknown::TESTS,
     upload::TESTS,
-    config::TESTS,
     demo::TESTS,
 ];
 
