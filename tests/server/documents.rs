@@ -64,7 +64,7 @@ pub fn with_backend(text: &str, backend: &Backend) -> String {
 }
 
 /// The configuration under a heading of a document, with `backend` in the place of the one on port 9000.
-fn site(document: &str, heading: &str, backend: &Backend, change: impl FnOnce(String) -> String) -> Site {
+pub fn site(document: &str, heading: &str, backend: &Backend, change: impl FnOnce(String) -> String) -> Site {
     Site::written(&change(with_backend(&block(document, heading, "setup {"), backend)))
 }
 

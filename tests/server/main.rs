@@ -7,10 +7,12 @@ mod config;
 mod connection;
 mod cors;
 mod crowd;
+mod deploy;
 mod documents;
 mod download;
 mod entries;
 mod format;
+mod fronts;
 mod full;
 mod id;
 mod lifetime;
@@ -38,10 +40,12 @@ const ALL: &[&[Test]] = &[
     connection::TESTS,
     cors::TESTS,
     crowd::TESTS,
+    deploy::TESTS,
     documents::TESTS,
     download::TESTS,
     entries::TESTS,
     format::TESTS,
+    fronts::TESTS,
     full::TESTS,
     id::TESTS,
     lifetime::TESTS,

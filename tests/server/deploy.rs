@@ -1,0 +1,92 @@
+//! What `docs/deploy.md` has for lighttpd2 and for systemd.
+
+use crate::documents::{block, site};
+use std::fs;
+use std::process::Command;
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Client, Events, Host, output, wait};
+
+const LIGHTTPD2: Need = Need::Lighttpd2("it is a configuration of lighttpd2");
+
+pub const TESTS: &[Test] = &[
+    Test::new("deploy::ids_are_not_in_the_access_log", access_log)
+        .needs(&[LIGHTTPD2, Need::ModuleOfLighttpd2("mod_accesslog")]),
+    Test::new("deploy::an_address_that_takes_too_much_is_turned_away", floods)
+        .needs(&[LIGHTTPD2, Need::ModuleOfLighttpd2("mod_limit")]),
+    Test::new("deploy::systemd_takes_the_unit", unit).needs(&[Need::Angel, Need::Program("systemd-analyze")]),
+];
+
+pub const DEPLOY: &str = include_str!("../../docs/deploy.md");
+
+fn access_log() {
+    let (backend, folder) = (Backend::answering(), tempfile::tempdir().expect("a folder"));
+    let log = folder.path().join("access.log");
+    let site = site(DEPLOY, "Ids are secrets", &backend, |text| {
+        assert!(text.contains("/var/log/lighttpd2/access.log"), "{text}");
+        text.replace("/var/log/lighttpd2/access.log", log.to_str().expect("a path in UTF-8"))
+    });
+    site.serve(|server| {
+        for (method, target) in [("POST", "/upload?X-Progress-Id=secret"), ("GET", "/progress?X-Progress-Id=secret")] {
+            let mut client = server.connect();
+            client.request(method, target, "X-Progress-ID: secret\r\nReferer: http://a/?id=secret\r\n", b"");
+            assert_eq!(client.answer().status, 200);
+        }
+    });
+    let log = fs::read_to_string(log).expect("a log");
+    for line in ["\"POST /upload\" 200", "\"GET /progress\" 200"] {
+        assert!(log.contains(line) && !log.contains("secret"), "{log}");
+    }
+}
+
+fn floods() {
+    let backend = Backend::answering();
+    site(DEPLOY, "Floods", &backend, |text| text).serve(|server| {
+        wait::until("a poll is turned away", || match server.get("/progress?X-Progress-Id=a").status {
+            429 => Ok(()),
+            status => Err(status),
+        });
+        let stream = || Events::ask(server.connect(), "/progress-stream?X-Progress-Id=a", "");
+        let streams: Vec<_> = (0..11).map(|_| stream()).collect();
+        let statuses: Vec<_> = streams.iter().map(|stream| stream.head.status).collect();
+        assert_eq!(statuses, [vec![200; 10], vec![503]].concat());
+        let mut uploads: Vec<Client> = Vec::new();
+        for number in 0..5 {
+            let mut client = server.connect();
+            client.begin_upload(&format!("/upload?X-Progress-Id=u{number}"), 5, 2);
+            wait::until("the upload has begun", || {
+                let answer = server.get(&format!("/progress?X-Progress-Id=u{number}")).text();
+                if answer.contains("\"received\":2") { Ok(()) } else { Err(answer) }
+            });
+            uploads.push(client);
+        }
+        let refused = server.post("/upload?X-Progress-Id=u0", b"hello");
+        assert_eq!(refused.status, 503);
+        for client in &mut uploads {
+            client.send("llo");
+            assert_eq!(client.answer().text(), "5", "who was let in is not disturbed, nor is an id taken over");
+        }
+        assert_eq!(server.post("/upload?X-Progress-Id=u0", b"hello").status, 200, "there is room again");
+    });
+}
+
+fn unit() {
+    let Ok(Host::Lighttpd2(installed)) = Host::choose() else { panic!("no lighttpd2") };
+    let angel = installed.angel().unwrap_or_else(|error| panic!("{error}"));
+    let text = block(DEPLOY, "systemd", "[Unit]");
+    assert!(text.contains("=/usr/local/sbin/lighttpd2 "), "{text}");
+    let text = text.replace("/usr/local/sbin/lighttpd2", angel.to_str().expect("a path in UTF-8"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let verify = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).expect("a unit");
+        let mut command = Command::new("systemd-analyze");
+        command.arg("verify").arg(&file);
+        let said = output(command).expect("systemd-analyze");
+        let complaints = String::from_utf8_lossy(&said.stderr);
+        let own = complaints.lines().filter(|line| line.contains(name)).collect::<Vec<_>>().join("\n");
+        (said.status.success(), own)
+    };
+    assert_eq!(verify("lighttpd2-tested.service", &text), (true, String::new()));
+    let (_, complaint) = verify("lighttpd2-wrong.service", &text.replace("KillMode=mixed", "KillMode=sometimes"));
+    assert!(!complaint.is_empty(), "it does not look");
+}
