@@ -7,6 +7,7 @@ mod access;
 mod browser;
 mod client;
 mod clients;
+mod config;
 mod demo;
 mod download;
 mod outage;
@@ -31,6 +32,7 @@ const ALL: &[&[Test]] = &[
     types::TESTS,
     unknown::TESTS,
     upload::TESTS,
+    config::TESTS,
     demo::TESTS,
 ];
 
