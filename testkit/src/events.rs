@@ -60,6 +60,12 @@ impl Events {
     #[track_caller]
     pub fn ask(mut client: Client, target: &str, headers: &str) -> Self {
         client.request("GET", target, &format!("Accept: text/event-stream\r\n{headers}"), b"");
+        Self::begin(client)
+    }
+
+    /// The answer to a client that has asked for events.
+    #[track_caller]
+    pub fn begin(mut client: Client) -> Self {
         let head = client.answer_head();
         Self { client, head, size: 0, text: String::new(), ready: VecDeque::new(), is_over: false }
     }

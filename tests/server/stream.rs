@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Rule, RunningHost, Site, Step, wait};
+use testkit::{Backend, Events, Rule, RunningHost, Site, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("stream::an_upload_is_followed_to_its_end", upload),
@@ -22,7 +22,6 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("stream::without_a_usable_id_the_next_action_runs", falls_through),
     Test::with_workers("stream::a_stop_ends_it_and_says_when_to_come_back", stop),
     Test::with_workers("stream::an_id_that_is_used_again_is_followed_on", again),
-    Test::with_workers("stream::many_come_and_go", churn),
     Test::with_one_worker("stream::other_scopes_see_nothing", scope),
     Test::with_one_worker("stream::statuses_are_good_by_the_option", success),
     Test::with_one_worker("stream::it_goes_through_tls", tls).needs(&[
@@ -324,33 +323,6 @@ fn again(workers: usize) {
         second.answer();
         let report = events.next_named("end").json();
         assert_eq!((&report["state"], &report["received"]), (&json!("done"), &json!(2_000)), "{report}");
-    });
-}
-
-/// Clients that leave at any time, before and after what they watch has ended.
-fn churn(workers: usize) {
-    let backend = Backend::answering();
-    let random = &mut fastrand::Rng::with_seed(3);
-    site(workers, &backend).set("progress.watchers", 1_000).serve(|server| {
-        let (mut watchers, mut uploads) = (Vec::new(), Vec::<Client>::new());
-        for _ in 0..400 {
-            let id = random.u32(..20);
-            match random.u8(..6) {
-                0..3 => watchers.push(watch(server, &format!("n{id}"))),
-                3 if !watchers.is_empty() => drop(watchers.swap_remove(random.usize(..watchers.len()))),
-                4 => {
-                    let mut client = server.connect();
-                    client.begin_upload(&format!("/upload?X-Progress-Id=n{id}"), 100, random.usize(..=100));
-                    uploads.push(client);
-                }
-                _ if !uploads.is_empty() => drop(uploads.swap_remove(random.usize(..uploads.len()))),
-                _ => {}
-            }
-        }
-        drop((uploads, watchers));
-        let mut events = watch(server, "last");
-        server.post("/upload?X-Progress-Id=last", b"hello");
-        assert_eq!(events.next_named("end").json()["state"], "done");
     });
 }
 
