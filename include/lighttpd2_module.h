@@ -473,7 +473,22 @@ liJobRef *li_job_ref(liJobQueue *jq, liJob *job);
 void li_job_ref_release(liJobRef *jobref);
 void li_job_async(liJobRef *jobref);
 
+/* The bytes are copied. */
 void li_chunkqueue_append_mem(liChunkQueue *cq, const void *mem, gssize len);
+
+/* Bytes with a count of who has them. A new buffer has room for `max_size`, and one reference; the queue takes one over. */
+typedef struct liBuffer liBuffer;
+struct liBuffer {
+	gchar *addr;
+	gsize alloc_size;
+	gsize used;
+	gint opaque_refcount;
+	gpointer opaque_mptr[2];
+};
+liBuffer *li_buffer_new_slice(gsize max_size);
+void li_buffer_acquire(liBuffer *buf);
+void li_buffer_release(liBuffer *buf);
+void li_chunkqueue_append_buffer(liChunkQueue *cq, liBuffer *buffer);
 
 /* A timer's callback has to end with li_waitqueue_update. li_waitqueue_stop detaches the timer from its loop. */
 void li_waitqueue_init(liWaitQueue *queue, liEventLoop *loop, const char *waitqueue_name, liWaitQueueCB callback, gdouble delay, gpointer data);

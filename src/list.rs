@@ -2,7 +2,7 @@
 
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config};
-use lighttpd2::{ActionFn, Method, Outlet, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Bytes, Method, Outlet, Refusal, VRequest, Value};
 use progress::{List, ListQuery};
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
     if !is_left || vr.method() == Some(Method::HEAD) {
         vr.respond(200, &body);
     } else if let Some(outlet) = desk.respond(vr, 200) {
-        desk.send(outlet, &body);
+        desk.send(outlet, &Bytes::new(&body));
         desk.local().lists.0.insert(outlet, list);
         plugin.wake(desk.number());
         desk.start_beating();
@@ -66,7 +66,7 @@ pub fn go_on(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
         }
         let mut body = Vec::new();
         let is_left = list.go_on(table, now, &mut body);
-        desk.send(*outlet, &body);
+        desk.send(*outlet, &Bytes::new(&body));
         if !is_left {
             desk.close(*outlet);
         }

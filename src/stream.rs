@@ -2,7 +2,7 @@
 
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config, cors, id};
-use lighttpd2::{ActionFn, Level, Log, Method, Outlet, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value};
 use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -189,7 +189,7 @@ impl Local {
         let group = entry.get_mut();
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
-        let (mut event, mut end) = (None, None);
+        let (mut comment, mut event, mut end) = (None, None, None);
         let tally = plugin.module().tally(desk.number());
         let count = || tally.into_iter().for_each(Tally::add_event);
         group.watchers.retain_mut(|watcher| {
@@ -198,7 +198,7 @@ impl Local {
                 Next::Comment => {
                     // Who does not read has something left to read.
                     if desk.is_idle(watcher.outlet) {
-                        desk.send(watcher.outlet, COMMENT);
+                        desk.send(watcher.outlet, comment.get_or_insert_with(|| Bytes::new(COMMENT)));
                     }
                     watcher.spoke = now;
                     true
@@ -237,8 +237,9 @@ impl Local {
     /// Ends all events of this worker, so that their clients come back later.
     fn say_good_bye(&mut self, plugin: Plugin<'_>, desk: Desk<'_>) {
         self.groups.clear();
+        let good_bye = Bytes::new(COME_BACK);
         for (outlet, _) in self.outlets.drain() {
-            desk.send(outlet, COME_BACK);
+            desk.send(outlet, &good_bye);
             desk.close(outlet);
             plugin.module().end_watching();
         }
@@ -280,7 +281,7 @@ impl News<'_> {
         })
     }
 
-    fn event(&self, name: &str, id: &str) -> Vec<u8> {
+    fn event(&self, name: &str, id: &str) -> Bytes {
         let about = About {
             snapshot: self.snapshot.as_ref(),
             id: b"",
@@ -290,7 +291,8 @@ impl News<'_> {
             now: self.now,
             unix_time: clock::unix_time,
         };
-        [format!("event: {name}\n{id}data: ").as_bytes(), &Format::full().write(&about), b"\n\n"].concat()
+        let head = format!("event: {name}\n{id}data: ");
+        Bytes::new(&[head.as_bytes(), &Format::full().write(&about), b"\n\n"].concat())
     }
 }
 

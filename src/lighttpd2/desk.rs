@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::marker::PhantomPinned;
 use std::mem::{self, offset_of};
 use std::pin::Pin;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 use std::thread::{self, ThreadId};
@@ -37,6 +37,29 @@ impl<M: Module> Copy for Desk<'_, M> {}
 /// A response that goes on, by its place among those of a desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Outlet(u32);
+
+/// Bytes that many responses can be sent, without a copy for each of them.
+pub struct Bytes(NonNull<sys::liBuffer>);
+
+impl Bytes {
+    /// A copy of `bytes`.
+    pub fn new(bytes: &[u8]) -> Self {
+        // SAFETY: lighttpd2 returns a buffer with room for as many, which nobody else has yet; where it has no memory it ends.
+        unsafe {
+            let buffer = NonNull::new_unchecked(sys::li_buffer_new_slice(bytes.len() as sys::gsize));
+            ptr::copy_nonoverlapping(bytes.as_ptr(), (*buffer.as_ptr()).addr.cast(), bytes.len());
+            (*buffer.as_ptr()).used = bytes.len() as sys::gsize;
+            Self(buffer)
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: this is the reference that `new` was given; the count of them is atomic.
+        unsafe { sys::li_buffer_release(self.0.as_ptr()) };
+    }
+}
 
 struct Inner<M: Module> {
     /// Where it may be used. Its memory is freed elsewhere, when that thread is gone.
@@ -233,13 +256,13 @@ impl<'a, M: Module> Desk<'a, M> {
     }
 
     /// Sends more of a response.
-    pub fn send(self, outlet: Outlet, bytes: &[u8]) {
+    pub fn send(self, outlet: Outlet, bytes: &Bytes) {
         if let Some(source) = self.source(outlet) {
-            // SAFETY: `source` found one that is there, on this thread, with its queue; lighttpd2 copies the bytes, and calls nothing
-            // of the module's before this returns.
+            // SAFETY: `source` found one that is there, on this thread, with its queue, which takes over a reference; lighttpd2
+            // changes no buffer that it has from others, and calls nothing of the module's before this returns.
             unsafe {
-                let queue = (*source).stream.out;
-                sys::li_chunkqueue_append_mem(queue, bytes.as_ptr().cast(), bytes.len() as sys::gssize);
+                sys::li_buffer_acquire(bytes.0.as_ptr());
+                sys::li_chunkqueue_append_buffer((*source).stream.out, bytes.0.as_ptr());
                 sys::li_stream_notify_later(source.cast());
             }
         }

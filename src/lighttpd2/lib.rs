@@ -39,7 +39,7 @@ mod vrequest;
 
 pub use connection::{Closing, Connection};
 pub use counters::{Counts, LiveCounters};
-pub use desk::{Desk, Outlet};
+pub use desk::{Bytes, Desk, Outlet};
 pub use log::{Level, Log};
 pub use module::{LayoutError, Module, load, unload};
 pub use pattern::{Pattern, PatternError};

@@ -1,6 +1,7 @@
 //! The functions of lighttpd2 that the module calls.
 
 use crate::action::Parts;
+use crate::buffer::{li_buffer_acquire, li_buffer_new_slice, li_buffer_release, li_chunkqueue_append_buffer};
 use crate::headers::Headers;
 use crate::jobs::{li_job_async, li_job_clear, li_job_init, li_job_ref, li_job_ref_release};
 use crate::log::is_level;
@@ -26,7 +27,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 38] {
+fn functions() -> [(&'static str, *const c_void); 42] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -66,6 +67,10 @@ fn functions() -> [(&'static str, *const c_void); 38] {
         function!(li_job_ref_release),
         function!(li_job_async),
         function!(li_chunkqueue_append_mem),
+        function!(li_buffer_new_slice),
+        function!(li_buffer_acquire),
+        function!(li_buffer_release),
+        function!(li_chunkqueue_append_buffer),
         function!(li_waitqueue_init),
         function!(li_waitqueue_stop),
         function!(li_waitqueue_update),

@@ -18,6 +18,7 @@
 //! module's own can give a response, and nothing else.
 
 pub mod action;
+mod buffer;
 pub mod description;
 mod ending;
 pub mod event_loop;
