@@ -66,7 +66,7 @@ bench: bench-hosts ## measure the module beside what else there is, for half an 
 	@$(TARGET)/release/comparison
 	@$(CARGO) bench --locked -p progress --bench table
 
-bench-quick: bench-hosts ## the same in two minutes, not for quoting
+bench-quick: bench-hosts ## the same in three minutes, not for quoting
 	@$(TARGET)/release/comparison --quick
 
 .PHONY: bench-hosts

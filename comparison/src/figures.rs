@@ -13,6 +13,8 @@ pub enum Subject {
     /// A server without a module for progress.
     NoModule,
     Nginx,
+    /// nginx with Nchan, which pushes what it is sent.
+    Nchan,
     Apache,
 }
 
@@ -23,6 +25,7 @@ impl Subject {
             Self::CModule => "C module",
             Self::NoModule => "no module",
             Self::Nginx => "nginx",
+            Self::Nchan => "nginx with Nchan",
             Self::Apache => "Apache",
         }
     }

@@ -1,5 +1,6 @@
 //! What to measure, and how long.
 
+use crate::parts;
 use std::path::PathBuf;
 
 pub const USAGE: &str = "usage: comparison [--quick | --smoke] [--parts 1,2,...] [--out FOLDER]";
@@ -9,7 +10,7 @@ pub const USAGE: &str = "usage: comparison [--quick | --smoke] [--parts 1,2,...]
 pub enum Length {
     /// Everything, for figures to quote.
     Full,
-    /// In less than two minutes.
+    /// In about three minutes.
     Quick,
     /// Once, as a test that the benchmarks work.
     Smoke,
@@ -28,7 +29,11 @@ impl Options {
     /// # Errors
     /// Where an argument is not known.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { length: Length::Full, parts: (1..=7).collect(), out: default_out() };
+        let mut options = Self {
+            length: Length::Full,
+            parts: parts::ALL.iter().map(|plan| plan.number).collect(),
+            out: default_out(),
+        };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value; {USAGE}"));

@@ -5,8 +5,16 @@ use testkit::output;
 use testkit::suite::{self, Completion, Failed};
 
 /// Numbers of the parts, and what they are of.
-const PARTS: [(u32, &str); 7] =
-    [(1, "polls"), (2, "tracking"), (3, "memory"), (4, "scale"), (5, "latency"), (6, "stopping"), (7, "other_servers")];
+const PARTS: [(u32, &str); 8] = [
+    (1, "polls"),
+    (2, "tracking"),
+    (3, "memory"),
+    (4, "scale"),
+    (5, "latency"),
+    (6, "stopping"),
+    (7, "other_servers"),
+    (8, "push"),
+];
 
 fn run(number: u32) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir()?;

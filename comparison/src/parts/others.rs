@@ -11,6 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 use testkit::{Backend, Client, Process, ReservedPort, find_program};
 
 pub const PLAN: Plan = Plan {
@@ -28,13 +29,13 @@ const SIZE: usize = 1_000_000;
 const RUNNING: &str = "running0000000000000000000000000";
 const UNKNOWN: &str = "nobody00000000000000000000000000";
 
-/// A server with a module for progress. Polls are `GET /progress?X-Progress-ID=`, a plain answer of about the same length is
-/// `GET /plain`, and `POST /upload?X-Progress-ID=` is tracked and goes to a backend.
-struct Other {
+/// Another server, with a module of its own. `GET /plain` is a plain answer. Where the module is for progress, polls are
+/// `GET /progress?X-Progress-ID=`, of about the same length, and `POST /upload?X-Progress-ID=` is tracked and goes to a backend.
+pub struct Other {
     subject: Subject,
     program: &'static str,
     modules: &'static str,
-    /// The file of the module for progress.
+    /// The file of the module.
     module: &'static str,
     arguments: fn(&Path) -> Vec<PathBuf>,
     config: fn(&Paths<'_>) -> String,
@@ -46,6 +47,14 @@ struct Paths<'a> {
     modules: &'a str,
     address: SocketAddr,
     backend: SocketAddr,
+}
+
+/// Another server that runs.
+pub struct RunningOther {
+    pub process: Process,
+    pub address: SocketAddr,
+    _port: ReservedPort,
+    _folder: TempDir,
 }
 
 const ALL: [Other; 2] = [
@@ -67,9 +76,57 @@ const ALL: [Other; 2] = [
     },
 ];
 
+/// Who watches asks for `/events`, with any query string, and hears what is sent to `/publish` with the same one.
+pub const NCHAN: Other = Other {
+    subject: Subject::Nchan,
+    program: "nginx",
+    modules: "/usr/lib/nginx/modules",
+    module: "ngx_nchan_module.so",
+    arguments: |config| vec!["-c".into(), config.into()],
+    config: nchan,
+};
+
 impl Other {
     fn is_there(&self) -> bool {
         find_program(self.program).is_ok() && Path::new(self.modules).join(self.module).is_file()
+    }
+
+    /// Measures it, and notes once why where it cannot be.
+    pub fn measured<R>(
+        &self,
+        findings: &mut Findings,
+        measure: impl FnOnce(&mut Findings) -> Result<R, String>,
+    ) -> Option<R> {
+        let missing = || format!("{} is not installed", self.module);
+        let measured = if self.is_there() { measure(findings) } else { Err(missing()) };
+        let note = format!("{} left out: {}", self.subject.name(), measured.as_ref().err().map_or("", String::as_str));
+        if measured.is_err() && !findings.notes.contains(&note) {
+            findings.notes.push(note);
+        }
+        measured.ok()
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where it does not answer in time.
+    pub fn start(&self, backend: SocketAddr) -> Result<RunningOther, String> {
+        let because = |error: std::io::Error| error.to_string();
+        let port = ReservedPort::new().map_err(because)?;
+        let folder = tempfile::tempdir().map_err(because)?;
+        let files = folder.path().join("files");
+        fs::create_dir(&files).map_err(because)?;
+        fs::write(files.join("plain"), "new Object({ 'state' : 'uploading', 'received' : 500000, 'size' : 1000000 })")
+            .map_err(because)?;
+        let address = port.address();
+        let paths = Paths { folder: folder.path(), modules: self.modules, address, backend };
+        let config = folder.path().join("config");
+        fs::write(&config, (self.config)(&paths)).map_err(because)?;
+        let mut command = Command::new(self.program);
+        command.args((self.arguments)(&config));
+        let mut process = Process::start(command)?;
+        process.until("it answers", |_| get(address, "/plain"))?;
+        Ok(RunningOther { process, address, _port: port, _folder: folder })
     }
 }
 
@@ -79,22 +136,38 @@ fn none_is_there() -> String {
 }
 
 fn nginx(paths: &Paths<'_>) -> String {
-    let Paths { folder, modules, address, backend } = paths;
+    let of_server = format!(
+        "location = /progress {{ report_uploads uploads; upload_progress_json_output; }}
+        location /upload {{ proxy_pass http://{}; track_uploads uploads 600s; }}",
+        paths.backend
+    );
+    nginx_with(paths, "ngx_http_uploadprogress_module.so", "upload_progress uploads 1m;", &of_server)
+}
+
+/// Who comes hears the next message, and the newest one alone is kept, as with events of ours.
+fn nchan(paths: &Paths<'_>) -> String {
+    let of_server = "nchan_channel_id $args; nchan_message_buffer_length 1; nchan_subscriber_first_message newest;
+        location = /events { nchan_subscriber eventsource; nchan_eventsource_event progress; }
+        location = /publish { nchan_publisher http; }";
+    nginx_with(paths, NCHAN.module, "", of_server)
+}
+
+fn nginx_with(paths: &Paths<'_>, module: &str, of_all: &str, of_server: &str) -> String {
+    let Paths { folder, modules, address, .. } = paths;
     let folder = folder.display();
     format!(
-        r#"load_module {modules}/ngx_http_uploadprogress_module.so;
+        r#"load_module {modules}/{module};
 daemon off; worker_processes 2; pid {folder}/pid; error_log {folder}/errors;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off; keepalive_requests 100000000; keepalive_timeout 600;
     client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/proxied; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    upload_progress uploads 1m;
+    {of_all}
     server {{
         listen {address};
         location = /plain {{ default_type text/javascript; return 200 '{{ "state" : "uploading", "received" : 500000, "size" : 1000000 }}'; }}
-        location = /progress {{ report_uploads uploads; upload_progress_json_output; }}
-        location /upload {{ proxy_pass http://{backend}; track_uploads uploads 600s; }}
+        {of_server}
     }}
 }}
 "#
@@ -144,32 +217,15 @@ UploadProgressSharedMemorySize 1024000
 
 fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     for other in &ALL {
-        if !other.is_there() {
-            findings.notes.push(format!("{} left out: {} is not installed", other.subject.name(), other.module));
-        } else if let Err(reason) = measure(lab, other, findings) {
-            findings.notes.push(format!("{} left out: {reason}", other.subject.name()));
-        }
+        other.measured(findings, |findings| measure(lab, other, findings));
     }
     Ok(())
 }
 
 fn measure(lab: &Lab, other: &Other, findings: &mut Findings) -> Result<(), String> {
-    let because = |error: std::io::Error| error.to_string();
     let backend = Backend::answering();
-    let port = ReservedPort::new().map_err(because)?;
-    let folder = tempfile::tempdir().map_err(because)?;
-    let files = folder.path().join("files");
-    fs::create_dir(&files).map_err(because)?;
-    fs::write(files.join("plain"), "new Object({ 'state' : 'uploading', 'received' : 500000, 'size' : 1000000 })")
-        .map_err(because)?;
-    let address = port.address();
-    let paths = Paths { folder: folder.path(), modules: other.modules, address, backend: backend.address() };
-    let config = folder.path().join("config");
-    fs::write(&config, (other.config)(&paths)).map_err(because)?;
-    let mut command = Command::new(other.program);
-    command.args((other.arguments)(&config));
-    let mut process = Process::start(command)?;
-    process.until("it answers", |_| get(address, "/plain"))?;
+    let RunningOther { process, address, .. } = &other.start(backend.address())?;
+    let address = *address;
 
     let mut upload = Client::open(address)?;
     upload.try_begin_upload(&poll_of("/upload", RUNNING), SIZE, SIZE / 2)?;
@@ -183,7 +239,7 @@ fn measure(lab: &Lab, other: &Other, findings: &mut Findings) -> Result<(), Stri
     let mut costs = [vec![], vec![], vec![]];
     for _ in 0..lab.length.pick(5, 1, 1) {
         for (target, costs) in targets.iter().zip(&mut costs) {
-            costs.push(cost(lab, &process, address, target)?);
+            costs.push(cost(lab, process, address, target)?);
         }
     }
     let [plain, unknown, running] = &costs;
@@ -210,7 +266,7 @@ fn measure(lab: &Lab, other: &Other, findings: &mut Findings) -> Result<(), Stri
     let share = Measured::once(f64::from(known) / f64::from(asked) * 100.0);
     findings.figures.push(with(Figure::new(other.subject, "still known afterwards", share, "%")));
     let after: Result<Vec<f64>, String> =
-        (0..lab.length.pick(3, 1, 1)).map(|_| cost(lab, &process, address, &targets[1])).collect();
+        (0..lab.length.pick(3, 1, 1)).map(|_| cost(lab, process, address, &targets[1])).collect();
     let ratio = Measured::of(after?.into_iter().map(|cost| cost / Measured::of(plain.clone()).median));
     findings.figures.push(with(Figure::new(other.subject, ratio_of("unknown"), ratio, "times")));
     Ok(())

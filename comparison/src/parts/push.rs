@@ -1,5 +1,6 @@
-//! What events cost that are pushed, beside polls at the same rate.
+//! What events cost that are pushed, beside polls at the same rate, and beside those of another server.
 
+use super::others::NCHAN;
 use super::{Findings, Plan};
 use crate::benchmark_site::{BenchmarkHost, BenchmarkSite};
 use crate::crowd::Ids;
@@ -8,12 +9,12 @@ use crate::lab::Lab;
 use crate::statistics::{Measured, percentile};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use testkit::{Client, Host, head};
+use testkit::{Client, Host, Process, head};
 
 pub const PLAN: Plan = Plan {
     number: 8,
@@ -24,6 +25,8 @@ pub const PLAN: Plan = Plan {
 
 /// The most that an event may cost, in polls.
 const OF_A_POLL: f64 = 0.6;
+/// The most that an event may cost, in those of Nchan.
+const OF_NCHAN: f64 = 1.0;
 /// The most bytes per watcher, above an idle connection.
 const PER_WATCHER: f64 = 2048.0;
 /// The most milliseconds from the end of a request to the last event, in the median.
@@ -33,6 +36,8 @@ const WORKERS: usize = 2;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How often something arrives of each upload.
 const PIECES: Duration = Duration::from_millis(100);
+/// A backend for servers that need none.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 /// What one event and one answer have once.
 const MARK: &[u8] = b"\"state\"";
 
@@ -41,26 +46,91 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
     let ours = lab.ours.as_ref()?;
     let many = lab.length.pick(1_000, 200, 20);
     let crowd = lab.length.pick(3_000, 400, 40);
-    let seconds = Duration::from_secs(lab.length.pick(10, 3, 1));
+    let time = Duration::from_millis(lab.length.pick(5_000, 1_000, 300));
     for (subjects, watchers) in [(1, many), (many / 5, many), (10, crowd)] {
-        let with = |figure: Figure| figure.with(watchers, "watchers");
-        let of = format!("of {subjects} ids");
-        let event = cost(host, ours, Way::Pushed, subjects, watchers, seconds)?;
-        let polled = cost(host, ours, Way::Polled("/full/polls"), subjects, watchers, seconds)?;
-        let figure = Figure::new(Subject::Ours, format!("event, {of}"), Measured::once(event), "µs");
-        findings.figures.push(with(figure));
-        let figure = Figure::new(Subject::Ours, format!("poll, {of}"), Measured::once(polled), "µs");
-        findings.figures.push(with(figure));
-        if let Ok(module) = &lab.c_module {
-            let polled = cost(host, module, Way::Polled("/unknown/polls"), subjects, watchers, seconds)?;
-            let figure = Figure::new(Subject::CModule, format!("poll, {of}"), Measured::once(polled), "µs");
-            findings.figures.push(with(figure));
+        let scene = Scene { subjects, watchers, time };
+        let mut pushed = Rounds::default();
+        let mut polled = Rounds::default();
+        let mut c_polled = Rounds::default();
+        let mut nchan = Rounds::default();
+        for _ in 0..lab.length.pick(3, 1, 1) {
+            let event = of_uploads(host, ours, Way::Pushed, &scene)?;
+            polled.add(&of_uploads(host, ours, Way::Polled("/full/polls"), &scene)?);
+            if let Ok(module) = &lab.c_module {
+                c_polled.add(&of_uploads(host, module, Way::Polled("/unknown/polls"), &scene)?);
+            }
+            if let Some(cost) = NCHAN.measured(findings, |_| of_messages(&event.report, &scene)) {
+                nchan.add(&cost);
+            }
+            pushed.add(&event);
         }
-        let figure = Figure::new(Subject::Ours, format!("event / poll, {of}"), Measured::once(event / polled), "times");
-        findings.figures.push(with(figure.at_most(OF_A_POLL)));
+        let of = format!("of {subjects} ids");
+        let mut add = |subject, what: &str, measured, unit, target: Option<f64>| {
+            let figure = Figure::new(subject, format!("{what}, {of}"), measured, unit).with(watchers, "watchers");
+            findings.figures.push(match target {
+                Some(target) => figure.at_most(target),
+                None => figure,
+            });
+        };
+        let median = |rounds: &[f64]| Measured::of(rounds.iter().copied());
+        for (subject, rounds) in [(Subject::Ours, &pushed), (Subject::Nchan, &nchan)] {
+            if !rounds.alone.is_empty() {
+                add(subject, "event", median(&rounds.alone), "µs", None);
+                add(subject, "event with what feeds it", median(&rounds.whole), "µs", None);
+                add(subject, "size of an event", median(&rounds.bytes), "bytes", None);
+            }
+        }
+        for (subject, rounds) in [(Subject::Ours, &polled), (Subject::CModule, &c_polled)] {
+            if !rounds.alone.is_empty() {
+                add(subject, "poll", median(&rounds.alone), "µs", None);
+            }
+        }
+        let ratio = Measured::ratio(&pushed.alone, &polled.alone);
+        add(Subject::Ours, "event / poll", ratio, "times", Some(OF_A_POLL));
+        if nchan.alone.len() == pushed.alone.len() {
+            let ratio = Measured::ratio(&pushed.alone, &nchan.alone);
+            add(Subject::Ours, "event / event of Nchan", ratio, "times", Some(OF_NCHAN));
+            let ratio = Measured::ratio(&pushed.whole, &nchan.whole);
+            add(Subject::Ours, "with what feeds it / the same of Nchan", ratio, "times", Some(OF_NCHAN));
+        }
     }
     memory(host, ours, many, findings)?;
     latency(host, ours, lab.length.pick(500, 100, 20), findings)
+}
+
+/// Who watches what, and how long that is measured.
+struct Scene {
+    subjects: usize,
+    watchers: usize,
+    time: Duration,
+}
+
+/// What an event or an answer costs the server.
+struct Cost {
+    /// Microseconds of its processor time, without what the source takes while nobody watches: uploads that are received, or
+    /// messages that are published.
+    alone: f64,
+    /// With it.
+    whole: f64,
+    bytes: f64,
+    /// One report.
+    report: String,
+}
+
+/// Costs, round by round.
+#[derive(Default)]
+struct Rounds {
+    alone: Vec<f64>,
+    whole: Vec<f64>,
+    bytes: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, cost: &Cost) {
+        self.alone.push(cost.alone);
+        self.whole.push(cost.whole);
+        self.bytes.push(cost.bytes);
+    }
 }
 
 /// How somebody hears of a request.
@@ -78,47 +148,98 @@ fn site(host: &Host, module: &Path, is_ours: bool) -> Result<BenchmarkHost, Stri
     BenchmarkSite { forms: super::polls::forms().to_vec(), watchers: Some(5_000), ..site }.start(host)
 }
 
-/// Microseconds of the server's processor time per event or answer.
-fn cost(host: &Host, module: &Path, way: Way, subjects: usize, watchers: usize, time: Duration) -> Result<f64, String> {
+/// What it costs to hear of uploads.
+fn of_uploads(host: &Host, module: &Path, way: Way, scene: &Scene) -> Result<Cost, String> {
     let server = site(host, module, !matches!(way, Way::Polled("/unknown/polls")))?;
-    let uploads = uploads(&server, subjects)?;
+    let uploads = uploads(&server, scene.subjects)?;
+    cost(server.process(), server.address(), way, scene, |stop| feed(uploads, stop))
+}
+
+/// What it costs to hear of messages that Nchan is sent.
+fn of_messages(message: &str, scene: &Scene) -> Result<Cost, String> {
+    let server = NCHAN.start(NOBODY)?;
+    let address = server.address;
+    cost(&server.process, address, Way::Pushed, scene, |stop| publish(address, scene.subjects, message, stop))
+}
+
+fn cost(
+    process: &Process,
+    address: SocketAddr,
+    way: Way,
+    scene: &Scene,
+    source: impl FnOnce(&AtomicBool) -> Result<(), String> + Send,
+) -> Result<Cost, String> {
+    let spent = |work: &mut dyn FnMut() -> Result<(), String>| {
+        let before = process.processor_time();
+        work().map(|()| process.processor_time() - before)
+    };
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let feeding = scope.spawn(|| feed(uploads, &stop));
-        // What the uploads themselves cost is not to be counted.
-        let (uploading, ()) = server.time(|| thread::sleep(time));
+        let sourcing = scope.spawn(|| source(&stop));
         let measured = (|| {
-            let mut crowd = Crowd::connect(server.address(), subjects, watchers)?;
+            let by_source = spent(&mut || {
+                thread::sleep(scene.time);
+                Ok(())
+            })?;
+            let mut crowd = Crowd::connect(address, scene.subjects, scene.watchers)?;
             if matches!(way, Way::Pushed) {
                 crowd.ask("/events")?;
             }
-            crowd.listen(Duration::from_secs(1), way)?;
-            crowd.heard = 0;
-            let (spent, listened) = server.time(|| crowd.listen(time, way));
-            listened?;
+            crowd.listen(scene.time.min(Duration::from_secs(1)), way)?;
+            (crowd.heard, crowd.bytes) = (0, 0);
+            let whole = spent(&mut || crowd.listen(scene.time, way))?;
             if crowd.heard == 0 {
                 return Err(String::from("nobody has heard anything"));
             }
-            Ok((spent - uploading) * 1e6 / crowd.heard as f64)
+            let each = |seconds: f64| seconds * 1e6 / crowd.heard as f64;
+            let (alone, whole) = (each(whole - by_source), each(whole));
+            Ok(Cost { alone, whole, bytes: crowd.bytes as f64 / crowd.heard as f64, report: crowd.report })
         })();
         stop.store(true, Relaxed);
-        feeding.join().map_err(|_| String::from("the uploads failed"))??;
+        sourcing.join().map_err(|_| String::from("the source failed"))??;
         measured
     })
+}
+
+/// Sends a message to each channel, as often as those who watch are told something.
+fn publish(address: SocketAddr, channels: usize, message: &str, stop: &AtomicBool) -> Result<(), String> {
+    let mut client = Client::open(address)?;
+    let mut next = Instant::now();
+    while !stop.load(Relaxed) {
+        for channel in 0..channels {
+            client.exchange("POST", &target("/publish", channel), message.as_bytes())?;
+        }
+        next += INTERVAL;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
 }
 
 fn memory(host: &Host, module: &Path, watchers: usize, findings: &mut Findings) -> Result<(), String> {
     let server = site(host, module, true)?;
     let _uploads = uploads(&server, 1)?;
-    let mut crowd = Crowd::connect(server.address(), 1, watchers)?;
-    // Idle connections have had a request.
-    crowd.ask_in_turn("/track/plain")?;
-    let idle = server.process().memory();
-    crowd.ask_in_turn("/events")?;
-    let each = (server.process().memory() as f64 - idle as f64) / watchers as f64;
-    let figure = Figure::new(Subject::Ours, "watcher, beyond an idle connection", Measured::once(each), "bytes");
-    findings.figures.push(figure.with(watchers, "watchers").at_most(PER_WATCHER));
+    let ours = per_watcher(server.process(), server.address(), "/track/plain", watchers)?;
+    let nchan = NCHAN.measured(findings, |_| {
+        let server = NCHAN.start(NOBODY)?;
+        let mut publisher = Client::open(server.address)?;
+        publisher.exchange("POST", &target("/publish", 0), b"\"state\"")?;
+        per_watcher(&server.process, server.address, "/plain", watchers)
+    });
+    for (subject, each) in [(Subject::Ours, Some(ours)), (Subject::Nchan, nchan)] {
+        let figure = |each| Figure::new(subject, "watcher, beyond an idle connection", Measured::once(each), "bytes");
+        findings.figures.extend(each.map(|each| figure(each).with(watchers, "watchers").at_most(PER_WATCHER)));
+    }
     Ok(())
+}
+
+/// The bytes of memory that a watcher takes beyond an idle connection.
+fn per_watcher(process: &Process, address: SocketAddr, plain: &str, watchers: usize) -> Result<f64, String> {
+    let mut crowd = Crowd::connect(address, 1, watchers)?;
+    // Idle connections have had a request.
+    crowd.ask_in_turn(plain)?;
+    let idle = process.memory();
+    crowd.ask_in_turn("/events")?;
+    Ok((process.memory() as f64 - idle as f64) / watchers as f64)
 }
 
 fn latency(host: &Host, module: &Path, watchers: usize, findings: &mut Findings) -> Result<(), String> {
@@ -165,8 +286,10 @@ fn feed(mut uploads: Vec<Client>, stop: &AtomicBool) -> Result<(), String> {
 struct Crowd {
     connections: Vec<TcpStream>,
     subjects: usize,
-    /// How much they have heard.
+    /// How much they have heard, how many bytes that were, and a report that was among it.
     heard: u64,
+    bytes: u64,
+    report: String,
 }
 
 impl Crowd {
@@ -178,11 +301,17 @@ impl Crowd {
             Ok(stream)
         };
         let connections = (0..count).map(|_| open()).collect::<Result<Vec<_>, _>>();
-        Ok(Self { connections: connections.map_err(|error| format!("a watcher: {error}"))?, subjects, heard: 0 })
+        Ok(Self {
+            connections: connections.map_err(|error| format!("a watcher: {error}"))?,
+            subjects,
+            heard: 0,
+            bytes: 0,
+            report: String::new(),
+        })
     }
 
     fn send(&mut self, number: usize, path: &str) -> Result<(), String> {
-        let request = head("GET", &target(path, number % self.subjects), "", None);
+        let request = head("GET", &target(path, number % self.subjects), "Accept: text/event-stream\r\n", None);
         self.connections[number].write_all(request.as_bytes()).map_err(|error| format!("a watcher: {error}"))
     }
 
@@ -210,9 +339,13 @@ impl Crowd {
             if let Way::Polled(path) = way {
                 self.ask(path)?;
             }
-            while Instant::now() < next {
+            // Once at least: on a busy machine asking alone can take as long.
+            loop {
                 for number in self.wait(&all, next)? {
                     self.heard += self.read(number)?;
+                }
+                if Instant::now() >= next {
+                    break;
                 }
             }
         }
@@ -253,9 +386,22 @@ impl Crowd {
         let mut bytes = [0; 16384];
         match self.connections[number].read(&mut bytes) {
             Ok(0) => Err(String::from("a watcher is left alone")),
-            Ok(length) => Ok(bytes[..length].windows(MARK.len()).filter(|part| *part == MARK).count() as u64),
+            Ok(length) => {
+                let bytes = &bytes[..length];
+                self.bytes += length as u64;
+                if number == 0 {
+                    let mut reports = std::str::from_utf8(bytes).unwrap_or_default().lines().filter_map(report);
+                    self.report = reports.next_back().unwrap_or(&self.report).to_string();
+                }
+                Ok(bytes.windows(MARK.len()).filter(|part| *part == MARK).count() as u64)
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(format!("a watcher: {error}")),
         }
     }
+}
+
+/// What a line says, if it is a report and whole.
+fn report(line: &str) -> Option<&str> {
+    line.strip_prefix("data: ").filter(|report| report.ends_with('}'))
 }
