@@ -44,9 +44,11 @@ pub struct Bytes(NonNull<sys::liBuffer>);
 impl Bytes {
     /// A copy of `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
+        // lighttpd2 never frees a buffer without any.
+        let room = bytes.len().max(1);
         // SAFETY: lighttpd2 returns a buffer with room for as many, which nobody else has yet; where it has no memory it ends.
         unsafe {
-            let buffer = NonNull::new_unchecked(sys::li_buffer_new_slice(bytes.len() as sys::gsize));
+            let buffer = NonNull::new_unchecked(sys::li_buffer_new_slice(room as sys::gsize));
             ptr::copy_nonoverlapping(bytes.as_ptr(), (*buffer.as_ptr()).addr.cast(), bytes.len());
             (*buffer.as_ptr()).used = bytes.len() as sys::gsize;
             Self(buffer)
