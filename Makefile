@@ -7,8 +7,9 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 BUILT = $(TARGET)/release/$(NAME)
 # A name that only this module exports, to tell it from the C module.
 MARK = MOD_PROGRESS_IN_RUST
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo install uninstall check test bench bench-quick client screenshots help
+.PHONY: all demo install uninstall manual check test bench bench-quick client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -31,16 +32,24 @@ uninstall: ## remove it again, and bring back what was there before
 	elif [ -e "$$at" ] || [ ! -e "$$at.orig" ]; then echo "this module is not in $(DESTDIR)$$dir" >&2; exit 1; fi; \
 	if [ -e "$$at.orig" ]; then mv "$$at.orig" "$$at"; echo "restored $$at"; fi
 
+# README's sections, in the frame that docs/manual.md is.
+manual: ## write the manual page, mod_progress(5): target/mod_progress.5
+	@NEED=ask scripts/need pandoc
+	@mkdir -p $(TARGET)
+	@pandoc --standalone --to man --lua-filter docs/manual.lua --metadata footer="mod_progress $(VERSION)" \
+		--output $(TARGET)/mod_progress.5 docs/manual.md
+
 check: ## format, lints and tests
 	@NEED=ask scripts/need cc libclang
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked
 
-# A browser is only wanted; without it the tests that need one are skipped.
+# A browser and pandoc are only wanted; without them the tests that need them are skipped.
 test: ## install what is missing, then run every check and test there is, and count them
 	@scripts/need cc libclang lints
 	@scripts/need chromium || echo "no browser: its tests will be skipped"
+	@scripts/need pandoc || echo "no pandoc: the manual page will not be tested"
 	@scripts/test
 
 # What runs the module: the stand-in is built only where it is the host, by the choice of testkit/src/host.rs.
