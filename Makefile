@@ -9,7 +9,7 @@ BUILT = $(TARGET)/release/$(NAME)
 MARK = MOD_PROGRESS_IN_RUST
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo install uninstall manual check test bench bench-quick client screenshots help
+.PHONY: all demo install uninstall manual deb check test bench bench-quick client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -39,17 +39,24 @@ manual: ## write the manual page, mod_progress(5): target/mod_progress.5
 	@pandoc --standalone --to man --lua-filter docs/manual.lua --metadata footer="mod_progress $(VERSION)" \
 		--output $(TARGET)/mod_progress.5 docs/manual.md
 
+# By debhelper: it is in Debian, and knows what Debian's packages have to be like; cargo-deb would have to be built first.
+deb: ## build a Debian package for a packaged lighttpd2 in target/deb/ (its modules are in MODULE_DIR)
+	@NEED=ask scripts/need cc libclang debhelper pandoc
+	@DEB_RULES_REQUIRES_ROOT=no DEB_DIRECTORY=$(TARGET)/deb debian/rules clean binary
+	@debian/rules clean > /dev/null
+	@echo "built $(TARGET)/deb/$$(sed -n 's/^Package: //p' debian/control)_$(VERSION)_$$(dpkg --print-architecture).deb"
+
 check: ## format, lints and tests
 	@NEED=ask scripts/need cc libclang
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked
 
-# A browser and pandoc are only wanted; without them the tests that need them are skipped.
+# A browser and what packages need are only wanted; without them the tests that need them are skipped.
 test: ## install what is missing, then run every check and test there is, and count them
 	@scripts/need cc libclang lints
 	@scripts/need chromium || echo "no browser: its tests will be skipped"
-	@scripts/need pandoc || echo "no pandoc: the manual page will not be tested"
+	@scripts/need debhelper pandoc || echo "no debhelper or pandoc: the package and the manual page will not be tested"
 	@scripts/test
 
 # What runs the module: the stand-in is built only where it is the host, by the choice of testkit/src/host.rs.
