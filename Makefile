@@ -9,7 +9,7 @@ BUILT = $(TARGET)/release/$(NAME)
 MARK = MOD_PROGRESS_IN_RUST
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo install uninstall manual deb check test bench bench-quick client screenshots help
+.PHONY: all demo install uninstall manual deb dist distcheck check test bench bench-quick client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -45,6 +45,14 @@ deb: ## build a Debian package for a packaged lighttpd2 in target/deb/ (its modu
 	@DEB_RULES_REQUIRES_ROOT=no DEB_DIRECTORY=$(TARGET)/deb debian/rules clean binary
 	@debian/rules clean > /dev/null
 	@echo "built $(TARGET)/deb/$$(sed -n 's/^Package: //p' debian/control)_$(VERSION)_$$(dpkg --print-architecture).deb"
+
+dist: ## write the source archive of the commit, with the crates it needs, in target/dist/
+	@scripts/dist $(TARGET)/dist
+
+distcheck: ## write it, and build the module from it, without network
+	@set -eu; archive="$$(scripts/dist $(TARGET)/dist)"; \
+	scripts/test-dist "$$archive" sh -c 'make CARGO="cargo --offline --frozen" && grep -q $(MARK) target/release/$(NAME)'; \
+	echo "$$archive builds without network"
 
 check: ## format, lints and tests
 	@NEED=ask scripts/need cc libclang
