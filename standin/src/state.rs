@@ -195,10 +195,11 @@ impl State {
 
     /// The header is ready: the response begins.
     pub fn connect(&self) {
-        if let Some([_, source]) = self.streams.get()
-            && self.out.stage().state == sys::LI_VRS_HANDLE_RESPONSE_HEADERS
-        {
-            self.out.connect(source);
+        match self.streams.get() {
+            Some([_, source]) if self.out.stage().state == sys::LI_VRS_HANDLE_RESPONSE_HEADERS => {
+                self.out.connect(source)
+            }
+            _ => {}
         }
     }
 
