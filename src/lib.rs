@@ -29,6 +29,7 @@ mod metrics;
 mod refusals;
 mod shared;
 mod show;
+mod status;
 mod stream;
 mod track;
 
@@ -75,6 +76,7 @@ impl Module for Progress {
         Action { name: c"progress.show", create: show::create },
         Action { name: c"progress.stream", create: stream::create },
         Action { name: c"progress.list", create: list::create },
+        Action { name: c"progress.status", create: status::create },
         Action { name: c"progress.metrics", create: metrics::create },
     ];
 

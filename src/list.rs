@@ -3,7 +3,7 @@
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config};
 use lighttpd2::{ActionFn, Bytes, Method, Outlet, Refusal, VRequest, Value};
-use progress::{List, ListQuery};
+use progress::{List, ListError, ListQuery};
 use std::collections::HashMap;
 
 /// Lists that are being written at a worker.
@@ -26,17 +26,11 @@ pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
     let progress = plugin.module();
     let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
     let Ok(totals) = table.totals() else { return };
-    vr.set_response_header("X-Content-Type-Options", b"nosniff");
-    vr.set_response_header("Cache-Control", b"no-store");
     let query = match ListQuery::new(vr.query()) {
         Ok(query) => query,
-        Err(error) => {
-            vr.set_response_header("Content-Type", b"text/plain");
-            vr.respond(400, format!("{error}\n").as_bytes());
-            return;
-        }
+        Err(error) => return refuse(vr, &error),
     };
-    vr.set_response_header("Content-Type", b"application/json");
+    set_headers(vr, b"application/json");
     let mut list = List::new(query, has_ids, config::success(vr, plugin), clock::unix_time);
     let (now, mut body) = (clock::now(), Vec::new());
     list.begin(&totals, progress.watchers(), now, &mut body);
@@ -49,6 +43,18 @@ pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
         plugin.wake(desk.number());
         desk.start_beating();
     }
+}
+
+/// Answers a request whose query string has a parameter that is none.
+pub fn refuse(vr: VRequest<'_>, error: &ListError) {
+    set_headers(vr, b"text/plain");
+    vr.respond(400, format!("{error}\n").as_bytes());
+}
+
+fn set_headers(vr: VRequest<'_>, content_type: &[u8]) {
+    vr.set_response_header("Content-Type", content_type);
+    vr.set_response_header("X-Content-Type-Options", b"nosniff");
+    vr.set_response_header("Cache-Control", b"no-store");
 }
 
 /// Writes some more of each list whose client has taken what there was; whether any is left.

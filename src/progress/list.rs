@@ -83,6 +83,14 @@ impl ListQuery {
     /// The most that are told in an order.
     pub const MOST_SORTED: usize = 1_000;
 
+    /// Whether a page that has a list for its data is asked for that: `data=list`.
+    ///
+    /// # Errors
+    /// Where something else is asked for.
+    pub fn is_asked_for(query: &[u8]) -> Result<bool, ListError> {
+        Ok(named(query, "data", "list", &[("list", ())])?.is_some())
+    }
+
     /// What a query string asks for.
     ///
     /// # Errors

@@ -153,6 +153,12 @@ pub const TESTS: &[Test] = &[
     Test::new("config::a_list_with_a_number_is_refused", || {
         action("progress.list", json!(3), "progress.list: expected nothing or \"ids\", got number");
     }),
+    Test::new("config::a_status_with_another_word_is_refused", || {
+        action("progress.status", json!("id"), "progress.status: expected nothing or \"ids\", got \"id\"");
+    }),
+    Test::new("config::a_status_with_a_list_is_refused", || {
+        action("progress.status", json!(["ids", "ids"]), "progress.status: expected nothing or \"ids\", got list");
+    }),
     Test::new("config::metrics_with_a_value_are_refused", || {
         action(
             "progress.metrics",
@@ -329,6 +335,8 @@ fn accepted() {
         ("progress.list", json!(null)),
         ("progress.list", json!("ids")),
         ("progress.list", json!(["ids"])),
+        ("progress.status", json!(null)),
+        ("progress.status", json!("ids")),
         ("progress.metrics", json!(null)),
         ("progress.methods", json!("PUT")),
         ("progress.methods", json!(["PUT", "GET"])),

@@ -180,10 +180,12 @@ fn operators() {
         let _upload = begin(server, "/upload?X-Progress-ID=a", "");
         until(server, "/progress-admin/list", "", "\"received\":2");
         until(server, "/progress-admin/metrics", "", "mod_progress_requests_running 1\n");
+        until(server, "/progress-admin/status", "", "<title>Transfers</title>");
+        until(server, "/progress-admin/status?data=list", "", "\"received\":2");
     });
     let backend = Backend::answering();
     site(MONITOR, heading, &backend, |text| text.replace("127.0.0.1/32", "192.0.2.7/32")).serve(|server| {
-        for path in ["list", "metrics", "other"] {
+        for path in ["list", "status", "status?data=list", "metrics", "other"] {
             assert_eq!(ask(server, "GET", &format!("/progress-admin/{path}"), "", b"").status, 403);
         }
     });

@@ -28,6 +28,7 @@ mod lifetime;
 mod list;
 mod metrics;
 mod options;
+mod page;
 mod readme;
 mod reload;
 mod reuse;
@@ -62,6 +63,7 @@ const ALL: &[&[Test]] = &[
     list::TESTS,
     metrics::TESTS,
     options::TESTS,
+    page::TESTS,
     readme::TESTS,
     reload::TESTS,
     reuse::TESTS,

@@ -1,0 +1,57 @@
+//! `progress.status`: a page that shows operators what is going on.
+
+use crate::shared::{Plugin, Progress};
+use crate::{config, list};
+use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
+use progress::ListQuery;
+
+/// The whole page, which asks for nothing but its own address with `data=list`.
+const PAGE: &str = include_str!("status.html");
+
+/// Where the page has to have what its policy names.
+const NONCE: &str = "{nonce}";
+
+/// The action with its value.
+pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+    let has_ids = config::has_ids("progress.status", value)?;
+    progress.keep_details();
+    Ok(Box::new(move |plugin, vr| {
+        if vr.is_handled() {
+            return;
+        }
+        match ListQuery::is_asked_for(vr.query()) {
+            Ok(true) => list::answer(plugin, vr, has_ids),
+            Ok(false) => show(plugin, vr),
+            Err(error) => list::refuse(vr, &error),
+        }
+    }))
+}
+
+/// Answers with the page, where there is something to show.
+fn show(plugin: Plugin<'_>, vr: VRequest<'_>) {
+    if plugin.module().table().is_none_or(|table| table.totals().is_err()) {
+        return;
+    }
+    let mut random = [0; 16];
+    if let Err(error) = getrandom::fill(&mut random) {
+        vr.log(Level::Error, &format!("progress.status: there are no random numbers ({error})"));
+        return;
+    }
+    let nonce = format!("{:032x}", u128::from_ne_bytes(random));
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; \
+         trusted-types 'none'"
+    );
+    let headers: [(&str, &[u8]); 5] = [
+        ("Content-Type", b"text/html; charset=utf-8"),
+        ("Content-Security-Policy", policy.as_bytes()),
+        ("X-Content-Type-Options", b"nosniff"),
+        ("Referrer-Policy", b"no-referrer"),
+        ("Cache-Control", b"no-store"),
+    ];
+    for (name, value) in headers {
+        vr.set_response_header(name, value);
+    }
+    vr.respond(200, PAGE.replace(NONCE, &nonce).as_bytes());
+}
