@@ -150,6 +150,12 @@ impl Browser {
         fine(self.runtime.block_on(async { self.find(selector).await?.screenshot().await }))
     }
 
+    /// What the window shows, as PNG.
+    #[track_caller]
+    pub fn window_picture(&self) -> Vec<u8> {
+        fine(self.runtime.block_on(self.client.screenshot()))
+    }
+
     #[track_caller]
     pub fn click(&self, selector: &str) {
         fine(self.runtime.block_on(async { self.find(selector).await?.click().await }));

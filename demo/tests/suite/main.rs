@@ -8,12 +8,14 @@ mod browser;
 mod client;
 mod clients;
 mod config;
+mod crowd;
 mod demo;
 mod download;
 mod outage;
 mod page;
 mod queue;
 mod screenshots;
+mod status;
 mod types;
 mod unknown;
 mod upload;
@@ -29,6 +31,7 @@ const ALL: &[&[Test]] = &[
     outage::TESTS,
     queue::TESTS,
     screenshots::TESTS,
+    status::TESTS,
     types::TESTS,
     unknown::TESTS,
     upload::TESTS,

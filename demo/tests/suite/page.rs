@@ -132,14 +132,21 @@ pub fn line_to(server: &RunningHost) -> Line {
 /// Opens the page at the end of `line`. Afterwards nothing in it may have failed.
 pub fn open(line: &Line, look: Look, test: impl FnOnce(&Page<'_>)) {
     let folder = tempfile::tempdir().expect("a folder for files");
-    Browser::lend(look, |browser| {
-        browser.open(&format!("http://{}/", line.address()));
-        browser.script(WATCH_FOR_PROBLEMS, &[]);
+    visit(line, "/", look, |browser| {
         let page = Page { browser, folder: &folder };
         test(&page);
+        page.cancel_all();
+    });
+}
+
+/// Opens what is at this path at the end of `line`. Afterwards nothing in it may have failed.
+pub fn visit(line: &Line, path: &str, look: Look, test: impl FnOnce(&Browser)) {
+    Browser::lend(look, |browser| {
+        browser.open(&format!("http://{}{path}", line.address()));
+        browser.script(WATCH_FOR_PROBLEMS, &[]);
+        test(browser);
         let problems = browser.script("return problems", &[]);
         assert_eq!(problems, Value::Array(Vec::new()), "problems in the page");
-        page.cancel_all();
     });
 }
 
