@@ -3,12 +3,12 @@
 use super::{End, Numbers, Outcome, Side, Statuses};
 
 /// How requests ended, as [`Counts::finished`] tells it.
-pub const ENDINGS: [&str; 5] = ["done", "status", "client", "server", "timeout"];
+pub(crate) const ENDINGS: [&str; 5] = ["done", "status", "client", "server", "timeout"];
 
 /// What requests that have ended were, all in all.
 #[derive(Clone, Debug)]
 pub struct Counts {
-    /// How many ended, in the order of [`ENDINGS`].
+    /// How many ended: done, with a status that is no success, and broken off by the client, by the server, by a timeout.
     pub finished: [u64; ENDINGS.len()],
     /// Bytes of their bodies.
     pub received: u64,

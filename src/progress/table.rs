@@ -194,8 +194,7 @@ impl<C: Counters> Table<C> {
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
     }
 
-    /// Adds some more of all requests to `rows`: about [`ROWS_AT_ONCE`] of one shard, as they are now. Whether anything may be
-    /// left. A request that goes on meanwhile is seen once; one that ends meanwhile may be missed where more than that run in its
+    /// Adds some more of all requests to `rows`: a few hundred of one shard, as they are now. Whether anything may be left. A request that goes on meanwhile is seen once; one that ends meanwhile may be missed where more than that run in its
     /// shard.
     ///
     /// # Errors
