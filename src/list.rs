@@ -4,11 +4,11 @@ use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config};
 use lighttpd2::{ActionFn, Bytes, Method, Outlet, Refusal, VRequest, Value};
 use progress::{List, ListError, ListQuery};
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
-/// Lists that are being written at a worker.
+/// Lists that are being written at a worker, in the order of their turns.
 #[derive(Default)]
-pub struct Local(HashMap<Outlet, List>);
+pub struct Local(VecDeque<(Outlet, List)>);
 
 /// The action with its value.
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
@@ -31,15 +31,19 @@ pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
         Err(error) => return refuse(vr, &error),
     };
     set_headers(vr, b"application/json");
+    if vr.method() == Some(Method::HEAD) {
+        vr.respond(200, b"");
+        return;
+    }
     let mut list = List::new(query, has_ids, config::success(vr, plugin), clock::unix_time);
     let (now, mut body) = (clock::now(), Vec::new());
     list.begin(&totals, progress.watchers(), now, &mut body);
     let is_left = list.go_on(table, now, &mut body);
-    if !is_left || vr.method() == Some(Method::HEAD) {
+    if !is_left {
         vr.respond(200, &body);
     } else if let Some(outlet) = desk.respond(vr, 200) {
         desk.send(outlet, &Bytes::new(&body));
-        desk.local().lists.0.insert(outlet, list);
+        desk.local().lists.0.push_back((outlet, list));
         plugin.wake(desk.number());
         desk.start_beating();
     }
@@ -57,29 +61,24 @@ fn set_headers(vr: VRequest<'_>, content_type: &[u8]) {
     vr.set_response_header("Cache-Control", b"no-store");
 }
 
-/// Writes some more of each list whose client has taken what there was; whether any is left.
+/// Writes some more of one list whose client has taken what there was; whether any is left.
 pub fn go_on(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
     let lists = &mut desk.local().lists.0;
-    let (progress, now) = (plugin.module(), clock::now());
-    let mut is_asked_again = false;
-    lists.retain(|outlet, list| {
-        let Some(table) = progress.table().filter(|_| !progress.is_stopping()) else {
-            desk.close(*outlet);
-            return false;
-        };
-        if !desk.is_idle(*outlet) {
-            return true;
-        }
+    let progress = plugin.module();
+    let Some(table) = progress.table().filter(|_| !progress.is_stopping()) else {
+        lists.drain(..).for_each(|(outlet, _)| desk.close(outlet));
+        return false;
+    };
+    let ready = lists.iter().position(|(outlet, _)| desk.is_idle(*outlet));
+    if let Some((outlet, mut list)) = ready.and_then(|number| lists.remove(number)) {
         let mut body = Vec::new();
-        let is_left = list.go_on(table, now, &mut body);
-        desk.send(*outlet, &Bytes::new(&body));
-        if !is_left {
-            desk.close(*outlet);
+        let is_left = list.go_on(table, clock::now(), &mut body);
+        desk.send(outlet, &Bytes::new(&body));
+        if is_left {
+            lists.push_back((outlet, list));
+        } else {
+            desk.close(outlet);
         }
-        is_asked_again |= is_left;
-        is_left
-    });
-    if is_asked_again {
         // Others have their turn meanwhile. Who is slower than that is looked at when the worker beats.
         plugin.wake(desk.number());
     }
@@ -88,5 +87,5 @@ pub fn go_on(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
 
 /// A client has gone.
 pub fn gone(desk: Desk<'_>, outlet: Outlet) {
-    desk.local().lists.0.remove(&outlet);
+    desk.local().lists.0.retain(|(other, _)| *other != outlet);
 }

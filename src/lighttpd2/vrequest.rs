@@ -123,8 +123,8 @@ impl<'a> VRequest<'a> {
 
     /// The address of its client, without a port.
     pub fn client(self) -> &'a [u8] {
-        // SAFETY: `new` was promised a live request, whose connection has had that since it began, or since the client's proxy
-        // has said another one, which is before any action.
+        // SAFETY: `new` was promised a live request, whose connection has that; only the request's own actions change it, one after
+        // another.
         unsafe { value::bytes((*(*self.as_ptr()).coninfo).remote_addr_str) }.unwrap_or_default()
     }
 

@@ -1,15 +1,15 @@
 //! What is counted over all requests, for those who watch a server.
 
-use super::{End, Numbers, Outcome, Side, Statuses};
+use super::{End, Numbers, Outcome, Statuses};
 
-/// How requests ended, as [`Counts::finished`] tells it.
-pub(crate) const ENDINGS: [&str; 5] = ["done", "status", "client", "server", "timeout"];
+/// How many ways to end are told apart: well, or for one of the [reasons](End::reason).
+const ENDINGS: usize = 1 + End::ALL.len();
 
 /// What requests that have ended were, all in all.
 #[derive(Clone, Debug)]
 pub struct Counts {
     /// How many ended: done, with a status that is no success, and broken off by the client, by the server, by a timeout.
-    pub finished: [u64; ENDINGS.len()],
+    pub finished: [u64; ENDINGS],
     /// Bytes of their bodies.
     pub received: u64,
     /// Bytes of their responses that have gone to clients.
@@ -83,7 +83,7 @@ const _: () =
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            finished: [0; ENDINGS.len()],
+            finished: [0; ENDINGS],
             received: 0,
             sent: 0,
             evicted: 0,
@@ -98,18 +98,18 @@ impl Counts {
     /// One more has ended.
     #[inline]
     pub(crate) fn add(&mut self, numbers: Numbers, outcome: &Outcome) {
-        let ending = match outcome.end {
-            End::Whole if outcome.is_success(&Statuses::GOOD_OR_REDIRECT) => 0,
-            End::Whole => 1,
-            End::BrokenOff(Side::Client) => 2,
-            End::BrokenOff(Side::Server) => 3,
-            End::BrokenOff(Side::Timeout) => 4,
-        };
+        let is_done = outcome.is_success(&Statuses::GOOD_OR_REDIRECT);
+        let ending = if is_done { 0 } else { 1 + outcome.end.into_bits() as usize };
         self.finished[ending] += 1;
         self.add_bytes(numbers);
         self.durations.add(outcome.ended.since(outcome.began));
         self.request_sizes.add(numbers.received());
         self.response_sizes.add(numbers.sent());
+    }
+
+    /// The names of the ways to end that [`finished`](Self::finished) counts, in that order.
+    pub(crate) fn endings() -> impl Iterator<Item = &'static str> {
+        std::iter::once("done").chain(End::ALL.map(End::reason))
     }
 
     /// What a request has moved so far.
@@ -144,7 +144,7 @@ pub struct Totals {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Timestamp;
+    use super::super::{Side, Timestamp};
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! What operators are told of a running request, besides how far it is.
 
-/// Who asks for what. Nearly all of it is the client's choice; each is cut to [`LONGEST`](Details::LONGEST) bytes.
+use super::RequestId;
+
+/// Who asks for what. Nearly all of it is the client's choice; what is kept of it is limited by [`Details`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts<'a> {
     /// The request's id.
@@ -24,13 +26,21 @@ pub struct Details {
 }
 
 impl Details {
-    /// The longest part that is kept, in bytes.
-    pub const LONGEST: usize = 1024;
+    /// How much is kept of an id, and of each other part, in bytes.
+    const LONGEST_ID: usize = RequestId::LONGEST;
+    const LONGEST: usize = 256;
 
     /// Keeps these.
     pub fn new(parts: Parts<'_>) -> Self {
+        let cut = |part: &'_ [u8], most: usize| part.len().min(most);
         let Parts { id, method, host, path, client } = parts;
-        let parts = [id, method, host, path, client].map(|part| &part[..part.len().min(Self::LONGEST)]);
+        let parts = [
+            &id[..cut(id, Self::LONGEST_ID)],
+            &method[..cut(method, Self::LONGEST)],
+            &host[..cut(host, Self::LONGEST)],
+            &path[..cut(path, Self::LONGEST)],
+            &client[..cut(client, Self::LONGEST)],
+        ];
         Self { text: parts.concat().into(), lengths: parts.map(|part| part.len() as u16) }
     }
 
@@ -53,7 +63,7 @@ mod tests {
     #[test]
     fn keeps_what_it_is_given() {
         let long = [b'x'; 2_000];
-        let parts = Parts { id: b"abc", method: b"POST", host: b"", path: &long[..1_024], client: b"::1" };
+        let parts = Parts { id: &long[..1_024], method: b"POST", host: b"", path: &long[..256], client: b"::1" };
         assert_eq!(Details::new(parts).parts(), parts);
         assert_eq!(Details::new(Parts { path: &long, ..parts }).parts(), parts);
     }

@@ -125,9 +125,16 @@ impl History {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
     }
 
-    /// When the newest record ended, or one that was newer.
+    /// When the newest record ended, or one that was newer; no other may have ended before.
     pub fn newest_end(&self) -> Timestamp {
         Timestamp(self.newest_end)
+    }
+
+    /// Lets whatever is added from now on end later than all records, and than `now`. Returns the last moment before.
+    pub fn close_moment(&mut self, now: Timestamp) -> Timestamp {
+        let last = self.newest_end().max(now);
+        self.newest_end = last.after(1).0;
+        last
     }
 
     /// The records of requests that ended after a moment, the oldest first; all of them where there is none. They have to be in

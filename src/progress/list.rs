@@ -43,13 +43,20 @@ pub struct List {
     success: Statuses,
     unix_time: fn(Timestamp) -> u64,
     cursor: Cursor,
+    /// Whether all was looked at that has to be.
+    is_scanned: bool,
     /// The first ones so far, or a few more, by what they are sorted by.
     first: Vec<(u64, Row)>,
-    /// How many were asked for and found.
+    /// Those that are to be written next.
+    next: std::vec::IntoIter<Row>,
+    /// How many were asked for and found, and how many of them were written.
     found: usize,
+    written: usize,
+    /// Whether there is more than is told.
+    has_more: bool,
 }
 
-/// How many requests are looked at, and how many bytes are written, at a time: what takes much less than a millisecond.
+/// How many requests are looked at, and how many bytes are written, at a time, or a few more: what takes less than a millisecond.
 const ROWS_AT_A_TIME: usize = 1_024;
 const BYTES_AT_A_TIME: usize = 128 * 1024;
 
@@ -134,8 +141,12 @@ impl List {
             success: success.unwrap_or(&Statuses::GOOD_OR_REDIRECT).clone(),
             unix_time,
             cursor: Cursor::default(),
+            is_scanned: false,
             first: Vec::new(),
+            next: Vec::new().into_iter(),
             found: 0,
+            written: 0,
+            has_more: false,
         }
     }
 
@@ -161,49 +172,63 @@ impl List {
 
     /// Looks at some more requests, and writes those that were asked for. Whether anything is left; if not, the list is whole.
     pub fn go_on<C: Counters>(&mut self, table: &Table<C>, now: Timestamp, to: &mut Vec<u8>) -> bool {
-        let (mut rows, mut seen, start) = (Vec::new(), 0, to.len());
-        while seen < ROWS_AT_A_TIME && to.len() - start < BYTES_AT_A_TIME {
-            let is_left = table.page(&mut self.cursor, now, &mut rows).unwrap_or(false);
-            seen += rows.len();
-            for row in rows.drain(..) {
-                let state = State::of(Some(&row.snapshot), &self.success);
-                if self.query.state.is_none_or(|wanted| wanted == state) {
-                    match self.query.sort {
-                        Some(sort) => self.sort_in(sort, row, now),
-                        None if self.is_full() => return self.end(true, now, to),
-                        None => self.write(&row, state, now, to),
-                    }
-                    self.found += 1;
+        let (mut looked_at, end) = (0, to.len() + BYTES_AT_A_TIME);
+        loop {
+            while let Some(row) = self.next.next() {
+                self.write(&row, now, to);
+                if to.len() >= end {
+                    return true;
                 }
             }
-            if !is_left {
-                return self.end(self.found > self.limit(), now, to);
+            if self.is_scanned {
+                to.extend_from_slice(format!("\n],\"more\":{}}}\n", self.has_more).as_bytes());
+                return false;
             }
+            if looked_at >= ROWS_AT_A_TIME {
+                return true;
+            }
+            looked_at += self.scan(table, now);
         }
-        true
     }
 
-    /// Writes the end, with what was sorted; returns that nothing is left.
-    fn end(&mut self, has_more: bool, now: Timestamp, to: &mut Vec<u8>) -> bool {
-        let mut first = std::mem::take(&mut self.first);
-        first.sort_by_key(|(key, _)| Reverse(*key));
-        first.truncate(self.limit());
-        self.found = 0;
-        for (_, row) in &first {
-            self.write(row, State::of(Some(&row.snapshot), &self.success), now, to);
-            self.found += 1;
+    /// Looks at some more requests; returns at how many.
+    fn scan<C: Counters>(&mut self, table: &Table<C>, now: Timestamp) -> usize {
+        let mut rows = Vec::new();
+        let page = table.page(&mut self.cursor, now, &mut rows);
+        rows.retain(|row| self.query.state.is_none_or(|wanted| wanted == self.state(row)));
+        let room = self.limit() - self.found.min(self.limit());
+        self.found += rows.len();
+        match self.query.sort {
+            Some(sort) => rows.into_iter().for_each(|row| self.sort_in(sort, row, now)),
+            None => {
+                rows.truncate(room);
+                self.next = rows.into_iter();
+            }
         }
-        to.extend_from_slice(format!("\n],\"more\":{has_more}}}\n").as_bytes());
-        false
+        let is_enough = self.query.sort.is_none() && self.found > self.limit();
+        // A table that is switched off has forgotten what was to follow.
+        self.is_scanned = is_enough || !matches!(page, Ok(Some(_)));
+        self.has_more = self.found > self.limit() || page.is_err();
+        if self.is_scanned && self.query.sort.is_some() {
+            self.keep_first();
+            let first = std::mem::take(&mut self.first).into_iter().map(|(_, row)| row);
+            self.next = first.collect::<Vec<_>>().into_iter();
+        }
+        page.ok().flatten().unwrap_or(0)
+    }
+
+    fn state(&self, row: &Row) -> State {
+        State::of(Some(&row.snapshot), &self.success)
+    }
+
+    fn keep_first(&mut self) {
+        self.first.sort_by_key(|(key, _)| Reverse(*key));
+        self.first.truncate(self.limit());
     }
 
     fn limit(&self) -> usize {
         let limit = self.query.limit.unwrap_or(usize::MAX);
         if self.query.sort.is_some() { limit.min(ListQuery::MOST_SORTED) } else { limit }
-    }
-
-    fn is_full(&self) -> bool {
-        self.found >= self.limit()
     }
 
     fn sort_in(&mut self, sort: Sort, row: Row, now: Timestamp) {
@@ -220,17 +245,19 @@ impl List {
         };
         self.first.push((key, row));
         if self.first.len() >= 2 * ListQuery::MOST_SORTED {
-            self.first.sort_by_key(|(key, _)| Reverse(*key));
-            self.first.truncate(self.limit());
+            self.keep_first();
         }
     }
 
-    fn write(&self, row: &Row, state: State, now: Timestamp, to: &mut Vec<u8>) {
+    fn write(&mut self, row: &Row, now: Timestamp, to: &mut Vec<u8>) {
         let details = row.details.as_ref().map(|details| details.parts());
         let id = details.map_or(&b""[..], |details| details.id);
-        let id = match id.get(..SHORT_ID) {
-            Some(start) if !self.has_ids && id.len() > SHORT_ID => Cow::Owned([start, b"..."].concat()),
-            _ => Cow::Borrowed(id),
+        let id = if self.has_ids || id.is_empty() {
+            Cow::Borrowed(id)
+        } else {
+            // Of a short one no more than half: whoever knows it whole can ask for it.
+            let shown = if id.len() > SHORT_ID { SHORT_ID } else { id.len() / 2 };
+            Cow::Owned([&id[..shown], b"..."].concat())
         };
         let about = About {
             snapshot: Some(&row.snapshot),
@@ -241,7 +268,9 @@ impl List {
             now,
             unix_time: self.unix_time,
         };
-        to.extend_from_slice(if self.found == 0 { b"\n" } else { b",\n" });
+        to.extend_from_slice(if self.written == 0 { b"\n" } else { b",\n" });
+        self.written += 1;
+        let state = self.state(row);
         Piece::write(ENTRY.of(state), &about, state, to);
     }
 }
@@ -324,6 +353,8 @@ mod tests {
         });
         assert_eq!(told, expected);
         assert_eq!(listed(&table, "state=running", true)["requests"][0]["id"], "a-long-name");
+        let _short = track(&table, "12345678", 1, 1);
+        assert_eq!(listed(&table, "state=running&sort=rate", false)["requests"][1]["id"], "1234...");
     }
 
     #[test]
@@ -373,25 +404,63 @@ mod tests {
         assert_eq!(numbers("state=running"), [0_u64; 0]);
     }
 
-    #[test]
-    fn what_ends_while_it_is_written_is_there_once() {
+    /// What a list tells of requests that end at random while it is written.
+    fn told_while_they_end(count: u64, seed: u64, step: u64) -> Vec<u64> {
         let table = table();
-        let mut tickets: Vec<_> = (0..3_000).map(|number| track(&table, &number.to_string(), number, 5)).collect();
-        let random = &mut fastrand::Rng::with_seed(6);
+        let mut tickets: Vec<_> = (0..count).map(|number| track(&table, &number.to_string(), number, 5)).collect();
+        let random = &mut fastrand::Rng::with_seed(seed);
         let mut list = List::new(ListQuery::default(), true, None, |moment| moment.0);
         let mut body = Vec::new();
         list.begin(&Totals::default(), 0, NOW, &mut body);
         let mut later = NOW;
         while list.go_on(&table, later, &mut body) {
             for _ in 0..random.usize(..1_000).min(tickets.len()) {
-                later = later.after(1);
+                later = later.after(step);
                 table.finish(tickets.swap_remove(random.usize(..tickets.len())), 200, End::Whole, later);
             }
         }
         let told: Value = serde_json::from_slice(&body).expect("it is JSON");
-        let mut received: Vec<_> = all(&told, "received").iter().map(|one| one.as_u64().expect("a number")).collect();
+        let received = all(&told, "received");
+        let mut received: Vec<_> = received.iter().map(|one| one.as_u64().expect("a number")).collect();
         received.sort_unstable();
-        assert_eq!(received, (0..3_000).collect::<Vec<_>>());
+        received
+    }
+
+    #[test]
+    fn what_ends_while_it_is_written_is_there_once() {
+        for (seed, step) in [(6, 1), (7, 0)] {
+            // So few that the running ones of a shard are looked at in one go.
+            assert_eq!(told_while_they_end(3_000, seed, step), (0..3_000).collect::<Vec<_>>());
+            let many = told_while_they_end(20_000, seed, step);
+            assert!(many.is_sorted_by(|one, next| one < next), "one is there twice");
+            assert!(many.len() > 15_000, "{}", many.len());
+        }
+    }
+
+    #[test]
+    fn no_part_of_it_is_much_larger_than_another() {
+        let hostile = [b'<'; 2_000];
+        let table = table();
+        let tickets: Vec<_> = (0..4_000_u32)
+            .map(|number| {
+                let id = number.to_le_bytes();
+                let parts = Parts { id: &id, method: b"POST", host: &hostile, path: &hostile, client: b"::1" };
+                let still = Still(number.into(), Some(Arc::new(Details::new(parts))));
+                table.track(RequestId::new(&id).expect("not empty"), &still, NOW).expect("there is room")
+            })
+            .collect();
+        for query in ["", "sort=size", "state=running&limit=900"] {
+            let query = ListQuery::new(query.as_bytes()).expect("it is one");
+            let mut list = List::new(query, true, None, |moment| moment.0);
+            let mut is_left = true;
+            while is_left {
+                let mut part = Vec::new();
+                is_left = list.go_on(&table, NOW, &mut part);
+                let largest = 6 * 3 * 1_024 + 1_000;
+                assert!(part.len() < BYTES_AT_A_TIME + largest, "{} bytes", part.len());
+            }
+        }
+        assert_eq!(tickets.len(), 4_000);
     }
 
     #[test]
@@ -430,6 +499,7 @@ mod tests {
         let mut body = b"{\"requests\":[".to_vec();
         let mut list = List::new(ListQuery::default(), true, None, |moment| moment.0);
         assert!(!list.go_on(&table, NOW, &mut body));
-        assert_eq!(serde_json::from_slice::<Value>(&body).expect("it is JSON")["requests"], serde_json::json!([]));
+        let told = serde_json::from_slice::<Value>(&body).expect("it is JSON");
+        assert_eq!(told, serde_json::json!({ "requests": [], "more": true }));
     }
 }

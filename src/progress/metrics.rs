@@ -1,7 +1,6 @@
 //! Numbers for monitoring, as text.
 
-use super::counts::ENDINGS;
-use super::{Histogram, State, Tallied, Tally, Totals};
+use super::{Counts, Histogram, State, Tallied, Tally, Totals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
@@ -59,15 +58,13 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "requests_known",
-        help: "Tracked requests that have ended and can still be asked for",
+        help: "Tracked requests that have ended and are kept, to be asked for or about to be forgotten",
         values: Values::Gauge(|metrics| metrics.totals.known),
     },
     Family {
         name: "requests_finished",
         help: "Tracked requests that have ended: done, with a status that is no success, or broken off by whom",
-        values: Values::Labelled("outcome", |metrics| {
-            ENDINGS.into_iter().zip(metrics.totals.counts.finished).collect()
-        }),
+        values: Values::Labelled("outcome", |metrics| Counts::endings().zip(metrics.totals.counts.finished).collect()),
     },
     Family {
         name: "requests_not_tracked",
@@ -76,7 +73,7 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "requests_evicted",
-        help: "Finished requests that were forgotten before their time, for others to be known",
+        help: "Finished requests that were forgotten to make room for others",
         values: Values::Counter(|metrics| metrics.totals.counts.evicted),
     },
     Family {

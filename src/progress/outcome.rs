@@ -53,7 +53,8 @@ impl End {
         }
     }
 
-    const ALL: [Self; 4] =
+    /// All there are, in the order of their bits.
+    pub(crate) const ALL: [Self; 4] =
         [Self::Whole, Self::BrokenOff(Side::Client), Self::BrokenOff(Side::Server), Self::BrokenOff(Side::Timeout)];
 
     /// How many bits [`into_bits`](Self::into_bits) uses at the most.

@@ -277,7 +277,10 @@ impl Escape {
 
 /// Writes a character as JSON and scripts can have it anywhere. All that come here are of the basic plane.
 fn push_unicode(character: char, to: &mut Vec<u8>) {
-    to.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let number = u32::from(character);
+    to.extend_from_slice(b"\\u");
+    to.extend([12, 8, 4, 0].map(|shift| DIGITS[(number >> shift & 15) as usize]));
 }
 
 impl<P> Texts<P> {

@@ -60,18 +60,15 @@ impl Ended {
 }
 
 /// How far somebody is who looks at all requests of a shard, some at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// At the running ones from this index on.
-    Running(u32),
+    /// At none.
+    #[default]
+    Begin,
+    /// At the running ones from this index on, with those that ended until a moment to follow.
+    Running(u32, Timestamp),
     /// At those that ended after the one, and until the other.
     Ended(Option<Timestamp>, Timestamp),
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        Self::Running(0)
-    }
 }
 
 struct Running<C> {
@@ -221,7 +218,7 @@ impl<C: Counters> Shard<C> {
     }
 
     /// Some more of its requests, as they are now: at most so many running ones, so many that have ended, and those that ended in
-    /// the same moment as the last of them. Returns where to go on, if anything is left.
+    /// the same moment as the last of them. Returns where to go on, if anything is left, and how much was looked at.
     pub fn page(
         &mut self,
         stage: Stage,
@@ -229,24 +226,28 @@ impl<C: Counters> Shard<C> {
         now: Timestamp,
         time_to_live: TimeToLive,
         rows: &mut Vec<Row>,
-    ) -> Option<Stage> {
-        let (after, until) = match stage {
-            Stage::Ended(after, until) => (after, until),
-            Stage::Running(first) => {
-                let end = self.running.end();
-                let next = end.min(first.saturating_add(most as u32));
-                for index in first..next {
-                    if let Some(running) = self.running.get_mut(index) {
-                        rows.push(Row { snapshot: running.look(now), details: running.counters.details().cloned() });
-                    }
-                }
-                if next < end {
-                    return Some(Stage::Running(next));
-                }
-                // What ends from now on has been seen.
-                (None, self.history.newest_end().max(now))
-            }
+    ) -> (Option<Stage>, usize) {
+        let (first, until) = match stage {
+            // What ends from now on, ends later: who is seen as it runs is not seen again.
+            Stage::Begin => (Some(0), self.history.close_moment(now)),
+            Stage::Running(first, until) => (Some(first), until),
+            Stage::Ended(_, until) => (None, until),
         };
+        let mut looked_at = 0;
+        if let Some(first) = first {
+            let end = self.running.end();
+            let next = end.min(first.saturating_add(most as u32));
+            for index in first..next {
+                if let Some(running) = self.running.get_mut(index) {
+                    rows.push(Row { snapshot: running.look(now), details: running.counters.details().cloned() });
+                }
+            }
+            looked_at = (next - first) as usize;
+            if next < end {
+                return (Some(Stage::Running(next, until)), looked_at);
+            }
+        }
+        let after = if let Stage::Ended(after, _) = stage { after } else { None };
         let over = now.0.checked_sub(time_to_live.milliseconds()).map(Timestamp);
         let mut last = None;
         for (number, record) in self.history.ended_after(after.max(over)).enumerate() {
@@ -255,14 +256,15 @@ impl<C: Counters> Shard<C> {
                 break;
             }
             if number >= most && Some(ended) != last {
-                return Some(Stage::Ended(last, until));
+                return (Some(Stage::Ended(last, until)), looked_at);
             }
             last = Some(ended);
+            looked_at += 1;
             if !record.is_superseded() {
                 rows.push(Row { snapshot: record.snapshot(), details: None });
             }
         }
-        None
+        (None, looked_at)
     }
 
     /// Adds what it has and had.

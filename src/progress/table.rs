@@ -194,25 +194,28 @@ impl<C: Counters> Table<C> {
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
     }
 
-    /// Adds some more of all requests to `rows`: a few hundred of one shard, as they are now. Whether anything may be left. A request that goes on meanwhile is seen once; one that ends meanwhile may be missed where more than that run in its
-    /// shard.
+    /// Adds some more of all requests to `rows`: a few hundred of one shard, as they are now. Returns how many it has looked at;
+    /// `None` where nothing is left. Each request is seen once at the most; one that ends meanwhile may be missed where more than
+    /// that run in its shard.
     ///
     /// # Errors
     /// Where the table is switched off.
-    pub fn page(&self, cursor: &mut Cursor, now: Timestamp, rows: &mut Vec<Row>) -> Result<bool, Off> {
-        let Some(Padded(guarded)) = self.shards.get(cursor.shard) else { return Ok(false) };
+    pub fn page(&self, cursor: &mut Cursor, now: Timestamp, rows: &mut Vec<Row>) -> Result<Option<usize>, Off> {
+        let Some(Padded(guarded)) = self.shards.get(cursor.shard) else { return Ok(None) };
         let mut shard = guarded.shard.lock();
         if self.is_off() {
             return Err(Off);
         }
-        match shard.page(cursor.stage, ROWS_AT_ONCE, now, self.limits.time_to_live, rows) {
-            Some(stage) => cursor.stage = stage,
-            None => *cursor = Cursor { shard: cursor.shard + 1, stage: Stage::default() },
-        }
-        Ok(cursor.shard < self.shards.len())
+        let (stage, looked_at) = shard.page(cursor.stage, ROWS_AT_ONCE, now, self.limits.time_to_live, rows);
+        *cursor = match stage {
+            Some(stage) => Cursor { stage, ..*cursor },
+            None => Cursor { shard: cursor.shard + 1, stage: Stage::default() },
+        };
+        Ok(Some(looked_at))
     }
 
-    /// What there is and was, all in all. The shards are looked at one after the other.
+    /// What there is and was, all in all. The shards are looked at one after the other, each under its lock for as long as it takes to
+    /// read all that runs in it.
     ///
     /// # Errors
     /// Where the table is switched off.

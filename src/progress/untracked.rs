@@ -9,9 +9,8 @@ const SILENCE: u64 = 60_000;
 /// Counts requests that could not be tracked.
 #[derive(Default)]
 pub struct Untracked {
-    /// Since this was last told.
     count: AtomicU64,
-    /// Those that were told.
+    /// How many of them were told.
     told: AtomicU64,
     /// Until then nothing is said.
     silent_until: AtomicU64,
@@ -26,20 +25,19 @@ impl Untracked {
     /// How many there were since the last time that this said something; `None` where there is nothing to say, or where
     /// that was less than a minute ago.
     pub fn to_report(&self, now: Timestamp) -> Option<u64> {
-        if self.count.load(Relaxed) == 0 {
+        let count = self.count.load(Relaxed);
+        if count == self.told.load(Relaxed) {
             return None;
         }
         let until = self.silent_until.load(Relaxed);
         let is_time =
             until <= now.0 && self.silent_until.compare_exchange(until, now.after(SILENCE).0, Relaxed, Relaxed).is_ok();
-        let count = if is_time { self.count.swap(0, Relaxed) } else { 0 };
-        self.told.fetch_add(count, Relaxed);
-        (count > 0).then_some(count)
+        is_time.then(|| count.saturating_sub(self.told.swap(count, Relaxed)))
     }
 
     /// How many there were in all.
     pub fn total(&self) -> u64 {
-        self.told.load(Relaxed) + self.count.load(Relaxed)
+        self.count.load(Relaxed)
     }
 }
 

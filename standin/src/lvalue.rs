@@ -20,7 +20,7 @@ pub(crate) enum Lvalue {
     RequestHeader,
     Status,
     ResponseHeader,
-    /// The environment is empty.
+    /// What the module has told of the request.
     Environment,
     /// What the stand-in knows nothing of.
     Unknown,

@@ -15,6 +15,9 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+/// Requests that are sent before their answers are read.
+const BATCH: usize = 100;
+
 /// A running host. It is killed when this is dropped; [`RunningHost::stop`] ends it gracefully.
 pub struct RunningHost {
     process: Process,
@@ -93,6 +96,17 @@ impl RunningHost {
         let mut client = self.connect();
         client.request(method, target, "", body);
         client.answer_to(method)
+    }
+
+    /// Sends `count` whole requests on one connection, some at a time, and expects each to be answered with status 200.
+    #[track_caller]
+    pub fn many(&self, count: usize, request: impl Fn(usize) -> String) {
+        let mut client = self.connect();
+        for start in (0..count).step_by(BATCH) {
+            let batch = start..count.min(start + BATCH);
+            client.send(batch.clone().map(&request).collect::<String>());
+            batch.for_each(|_| assert_eq!(client.answer().status, 200));
+        }
     }
 
     /// What `/progress` answers about an id, as it is.

@@ -101,22 +101,8 @@ fn again(workers: usize) {
 }
 
 const ENTRIES: usize = 50_000;
-/// Requests that are sent before their answers are read.
-const BATCH: usize = 100;
 /// Enough for a host to have what it keeps for itself.
 const UNRELATED: usize = 5_000;
-
-/// Sends `count` requests on one connection, and reads the answers.
-fn many(server: &RunningHost, count: usize, request: impl Fn(usize) -> String) {
-    let mut client = server.connect();
-    for start in (0..count).step_by(BATCH) {
-        let batch = start..count.min(start + BATCH);
-        client.send(batch.clone().map(&request).collect::<String>());
-        for _ in batch {
-            assert_eq!(client.answer().status, 200);
-        }
-    }
-}
 
 fn memory(workers: usize) {
     // Long enough for all entries to be there at once, on a slow machine too.
@@ -131,9 +117,9 @@ fn comes_back(workers: usize, time_to_live: u64) -> bool {
     let unrelated = |_| head("GET", "/other", "", None);
     let site = sites::plain(workers).set("progress.ttl", time_to_live);
     site.serve(|server| {
-        many(server, UNRELATED, unrelated);
+        server.many(UNRELATED, unrelated);
         let before = server.process().memory();
-        many(server, ENTRIES, post);
+        server.many(ENTRIES, post);
         let full = server.process().memory();
         if server.report(&id(0)).state == State::Unknown {
             return false;

@@ -200,7 +200,9 @@ impl Exchange<'_> {
         self.keep_alive &= is_status;
         self.request.set_status(status);
         let known = file.as_ref().map_or(body.len() as u64, |(_, length)| *length);
-        let length = if has_no_body(status) { Length::NoBody } else { Length::Known(known) };
+        // As in lighttpd2, whoever leaves out what is not sent anyway has not said that there is none.
+        let is_untold = self.head.method == "HEAD" && known == 0;
+        let length = if has_no_body(status) || is_untold { Length::NoBody } else { Length::Known(known) };
         let head = Head {
             is_1_1: self.head.is_1_1,
             status,
