@@ -1,6 +1,6 @@
 //! What stands for an id in the table.
 
-use super::RequestId;
+use super::{RequestId, Subject};
 use siphasher::sip128::SipHasher13;
 
 /// The key of the fingerprints. Who does not know it can neither find ids that are alike nor tell an id by its fingerprint.
@@ -11,6 +11,11 @@ impl Key {
     /// A key of these bytes, which should be random.
     pub fn new(bytes: &[u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(bytes))
+    }
+
+    /// What can be watched under an id.
+    pub fn subject(&self, id: RequestId<'_>) -> Subject {
+        Subject(self.fingerprint(id))
     }
 
     pub(crate) fn fingerprint(&self, id: RequestId<'_>) -> Fingerprint {

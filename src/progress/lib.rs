@@ -59,7 +59,7 @@ pub use outcome::{End, Outcome, Side};
 pub use piece::About;
 pub use query::{request_id, value};
 pub use shard::{Ended, Row};
-pub use snapshot::{Phase, Response, Snapshot, State};
+pub use snapshot::{Phase, Response, Snapshot, SnapshotWords, State};
 pub use statuses::{NoStatus, Statuses};
 pub use table::{Cursor, NotTracked, Off, Table, Ticket};
 pub use tally::{Tallied, Tally};

@@ -48,6 +48,8 @@ pub struct Ended {
     numbers: Numbers,
     is_sized: bool,
     outcome: Outcome,
+    /// Whether its id belongs to no newer request.
+    pub is_newest: bool,
     /// What it was, and which workers watch it, where any do.
     pub watched: Option<(Subject, Workers)>,
 }
@@ -167,7 +169,7 @@ impl<C: Counters> Shard<C> {
             End::BrokenOff(_) => (running.numbers(), matches!(running.response, Response::Sized(_))),
         };
         self.counts.add(numbers, &outcome);
-        let mut ended = Ended { numbers, is_sized, outcome, watched: None };
+        let mut ended = Ended { numbers, is_sized, outcome, is_newest: !is_superseded, watched: None };
         if is_superseded {
             self.allowance.regain(budget);
             return Some(ended);
@@ -189,6 +191,38 @@ impl<C: Counters> Shard<C> {
         }
         ended.watched = (!watchers.is_empty()).then_some((Subject(fingerprint), watchers));
         Some(ended)
+    }
+
+    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here or has ended here since. Without
+    /// memory, or where all entries run, it stays unknown.
+    pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) {
+        let Some(outcome) = snapshot.outcome else { return };
+        let Limits { time_to_live, budget } = limits;
+        let is_over = outcome.ended.after(time_to_live.milliseconds()) <= now;
+        let old = self.find(fingerprint);
+        let is_newer = |place: u32| place & RUNNING == 0 && self.history.get(place).ended() < outcome.ended;
+        if is_over || !old.is_none_or(is_newer) || !self.allowance.spend(budget) && !self.evict() {
+            return;
+        }
+        // Those that were noticed late stay in order, with the time that they took.
+        let ended = self.history.newest_end().max(outcome.ended.min(now));
+        let began = Timestamp(ended.0.saturating_sub(outcome.ended.since(outcome.began)));
+        let is_sized = matches!(snapshot.response, Response::Sized(_));
+        let words = history::words(fingerprint, snapshot.numbers, is_sized, &Outcome { began, ended, ..outcome });
+        if self.history.len() == history::LONGEST && self.evict() {
+            self.allowance.regain(budget);
+        }
+        // Whoever gave way may have been the older one.
+        let old = self.find(fingerprint);
+        let pushed = self.make_room().ok().and_then(|()| self.history.push(&words).ok());
+        let Some(position) = pushed else { return self.allowance.regain(budget) };
+        match old {
+            None => self.index.insert(fingerprint.hash(), position),
+            Some(old) => {
+                self.index.replace(fingerprint.hash(), old, position);
+                self.supersede(old, budget);
+            }
+        }
     }
 
     /// The response to the running entry at `index` has begun.

@@ -1,7 +1,7 @@
 //! What is known of one request at one moment.
 
 use super::rate::average;
-use super::{Numbers, Outcome, Statuses, Timestamp};
+use super::{End, Numbers, Outcome, Statuses, Timestamp};
 
 /// What is known of one request at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,69 @@ impl Snapshot {
     }
 }
 
+/// A snapshot as it is kept outside of this process: any words are one.
+pub type SnapshotWords = [u64; 8];
+
+/// Bits of the last word: the size of the request is known, how far the response is, whether it has ended, and how.
+const HAS_REQUEST_SIZE: u64 = 1;
+const BEGUN: u64 = 1 << 1;
+const SIZED: u64 = 1 << 2;
+const HAS_RATE: u64 = 1 << 3;
+const ENDED: u64 = 1 << 4;
+const END: u32 = 5;
+/// The status is in the upper half.
+const STATUS: u32 = 32;
+
+impl Snapshot {
+    /// It as words.
+    pub fn into_words(self) -> SnapshotWords {
+        let Self { numbers, began, response, rate, outcome } = self;
+        let (response_bits, size) = match response {
+            Response::Awaited => (0, 0),
+            Response::Begun => (BEGUN, 0),
+            Response::Sized(size) => (SIZED, size),
+        };
+        let request_bits = if numbers.request_size().is_some() { HAS_REQUEST_SIZE } else { 0 };
+        let (end_bits, ended) = match outcome {
+            None => (0, 0),
+            Some(outcome) => {
+                let status = u64::from(outcome.status as u32) << STATUS;
+                (ENDED | outcome.end.into_bits() << END | status, outcome.ended.0)
+            }
+        };
+        let rate_bits = if outcome.is_none() && rate.is_some() { HAS_RATE } else { 0 };
+        [
+            began.0,
+            numbers.received(),
+            numbers.sent(),
+            numbers.request_size().unwrap_or(0),
+            numbers.response_size(),
+            size,
+            if outcome.is_none() { rate.unwrap_or(0) } else { ended },
+            request_bits | response_bits | rate_bits | end_bits,
+        ]
+    }
+
+    /// The one that was turned into `words`.
+    pub fn from_words(words: SnapshotWords) -> Self {
+        let [began, received, sent, request_size, response_size, size, last, bits] = words;
+        let began = Timestamp(began);
+        let request_size = (bits & HAS_REQUEST_SIZE != 0).then_some(request_size);
+        let numbers = Numbers::new(received, sent, request_size, response_size);
+        if bits & ENDED != 0 {
+            let end = End::from_bits(bits >> END);
+            let outcome = Outcome { status: (bits >> STATUS) as u32 as i32, end, began, ended: Timestamp(last) };
+            return Self::ended(numbers, bits & SIZED != 0, outcome);
+        }
+        let response = match (bits & BEGUN != 0, bits & SIZED != 0) {
+            (_, true) => Response::Sized(size),
+            (true, false) => Response::Begun,
+            (false, false) => Response::Awaited,
+        };
+        Self { numbers, began, response, rate: (bits & HAS_RATE != 0).then_some(last), outcome: None }
+    }
+}
+
 impl State {
     /// What it is called.
     pub fn word(self) -> &'static str {
@@ -122,7 +185,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::End;
+    use super::super::Side;
     use super::*;
 
     fn running(numbers: Numbers, response: Response) -> Snapshot {
@@ -157,5 +220,27 @@ mod tests {
         assert_eq!((snapshot.elapsed(now), snapshot.rate), (2_500, Some(1_400)));
         assert_eq!((snapshot.phase(), snapshot.remaining()), (None, None));
         assert_eq!(running(numbers, Response::Begun).elapsed(now), 8_000);
+    }
+
+    #[test]
+    fn comes_back_out_of_its_words() {
+        let random = &mut fastrand::Rng::with_seed(9);
+        for _ in 0..10_000 {
+            let snapshot = Snapshot::from_words(std::array::from_fn(|_| random.u64(..)));
+            assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
+        }
+        let numbers = Numbers::new(3_000, 500, None, 500);
+        let outcome = Outcome {
+            status: -1,
+            end: End::BrokenOff(Side::Timeout),
+            began: Timestamp(1_000),
+            ended: Timestamp(3_500),
+        };
+        for response in [Response::Awaited, Response::Begun, Response::Sized(700)] {
+            let snapshot = Snapshot { rate: None, ..running(numbers, response) };
+            assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
+        }
+        let ended = Snapshot::ended(numbers, true, outcome);
+        assert_eq!(Snapshot::from_words(ended.into_words()), ended);
     }
 }

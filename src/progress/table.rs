@@ -124,7 +124,19 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the request cannot be tracked.
     pub fn track(&self, id: RequestId<'_>, counters: &C, now: Timestamp) -> Result<Ticket, NotTracked> {
-        let fingerprint = self.key.fingerprint(id);
+        self.track_subject(self.subject(id), counters, now)
+    }
+
+    /// [`track`](Self::track), of what is to be watched under an id.
+    ///
+    /// # Errors
+    /// Where the request cannot be tracked.
+    pub fn track_subject(
+        &self,
+        Subject(fingerprint): Subject,
+        counters: &C,
+        now: Timestamp,
+    ) -> Result<Ticket, NotTracked> {
         let number = self.number(fingerprint);
         let begin = || {
             self.change(number, |shard| {
@@ -192,6 +204,23 @@ impl<C: Counters> Table<C> {
         let Padded(guarded) = &self.shards[self.number(fingerprint)];
         let mut shard = guarded.shard.lock();
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
+    }
+
+    /// Takes over what is known elsewhere of a request that has ended, unless more is known of that id here.
+    pub fn adopt(&self, Subject(fingerprint): Subject, snapshot: &Snapshot, now: Timestamp) {
+        self.change(self.number(fingerprint), |shard| {
+            if !self.is_off() {
+                shard.adopt(fingerprint, snapshot, now, &self.limits);
+            }
+        });
+    }
+
+    /// What is known of what is watched under an id.
+    ///
+    /// # Errors
+    /// Where the table is switched off.
+    pub fn look_up_subject(&self, Subject(fingerprint): Subject, now: Timestamp) -> Result<Option<Snapshot>, Off> {
+        self.look_up_by(fingerprint, None, now)
     }
 
     /// Adds some more of all requests to `rows`: a few hundred of one shard, as they are now. Returns how many it has looked at;

@@ -362,3 +362,43 @@ fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
     assert_eq!(finish(newer), Some((true, vec![3, 5])));
     assert_eq!(finish(track()), None, "they have heard of it");
 }
+
+#[test]
+fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
+    let table = table::<Numbers>(2, 1_000);
+    let ended = |received, began, ended| {
+        let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(began), ended: Timestamp(ended) };
+        Snapshot::ended(Numbers::new(received, 0, None, 0), true, outcome)
+    };
+    let adopt = |name: &[u8], snapshot: Snapshot, now| table.adopt(table.subject(id(name)), &snapshot, Timestamp(now));
+    let received = |name: &[u8], now| look_up(&table, name, Timestamp(now)).map(|snapshot| snapshot.numbers.received());
+    let one = ended(7, 4_000, 5_000);
+    adopt(b"one", one, 6_000);
+    assert_eq!(look_up(&table, b"one", Timestamp(6_000)), Some(one));
+    assert_eq!([received(b"one", 6_999), received(b"one", 7_000)], [Some(7), None]);
+    // The older of two is not taken over, nor what is over or has not ended.
+    adopt(b"one", ended(8, 4_000, 4_900), 6_000);
+    adopt(b"over", ended(9, 1_000, 3_000), 6_000);
+    let running = Snapshot { outcome: None, ..one };
+    adopt(b"running", running, 6_000);
+    assert_eq!([received(b"one", 6_000), received(b"over", 6_000), received(b"running", 6_000)], [Some(7), None, None]);
+    adopt(b"one", ended(10, 5_000, 5_900), 6_000);
+    assert_eq!(received(b"one", 6_000), Some(10));
+    // What runs here is newer; what is told late has taken the time that it took.
+    let ticket = table.track(id(b"two"), &STILL, Timestamp(6_000)).expect("there is room");
+    adopt(b"two", ended(11, 5_000, 6_100), 6_200);
+    assert_eq!(received(b"two", 6_200), Some(1));
+    table.finish(ticket, 200, End::Whole, Timestamp(6_500));
+    adopt(b"three", ended(12, 5_000, 6_100), 6_600);
+    let three = look_up(&table, b"three", Timestamp(6_600)).expect("it is known");
+    assert_eq!(three.elapsed(Timestamp(6_600)), 1_100);
+    // There are no more of them than there may be.
+    for number in 0..5_000_u32 {
+        adopt(&number.to_le_bytes(), ended(1, 6_000, 6_700), 6_700);
+    }
+    let totals = table.totals().expect("it is on");
+    assert!(totals.known <= 1_000, "{}", totals.known);
+    assert_eq!(totals.counts.finished, [1, 0, 0, 0, 0], "they did not end here");
+    let expired = (0..10).any(|_| !table.tend(0, 1, Timestamp(9_000)));
+    assert_eq!((expired, table.count()), (true, 0));
+}

@@ -6,6 +6,18 @@ use super::fingerprint::Fingerprint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subject(pub(crate) Fingerprint);
 
+impl Subject {
+    /// It as words.
+    pub fn into_words(self) -> [u64; 2] {
+        self.0.0
+    }
+
+    /// The one that was turned into `words`.
+    pub fn from_words(words: [u64; 2]) -> Self {
+        Self(Fingerprint(words))
+    }
+}
+
 /// Workers, by their numbers. All from number 63 on stand for each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workers(u64);
