@@ -1,6 +1,7 @@
 //! The configurations in `docs/`, served as they stand there.
 
 use serde_json::Value;
+use std::process::Command;
 use testkit::suite::{Need, Test};
 use testkit::{Backend, Client, HttpResponse, RunningHost, Site, Step, wait};
 
@@ -20,6 +21,7 @@ pub const TESTS: &[Test] = &[
     Test::new("documents::an_answer_of_ones_own", template).needs(NEEDS),
     Test::new("documents::what_operators_see", operators).needs(NEEDS),
     Test::new("documents::each_metric_is_told", metrics).needs(NEEDS),
+    Test::new("documents::alerts_are_taken", alerts).needs(&[Need::Program("promtool")]),
     Test::new("documents::an_access_log", access_log).needs(WITH_LOG),
     Test::new("documents::from_nginx", nginx).needs(NEEDS),
     Test::new("documents::from_apache", apache).needs(NEEDS),
@@ -206,6 +208,22 @@ fn metrics() {
         documented.sort();
         assert_eq!(told, documented);
     });
+}
+
+/// Prometheus takes its configuration and the rules, and they name metrics that there are.
+fn alerts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (mark, kind) in [("scrape_configs:", "config"), ("groups:", "rules")] {
+        let text = block(MONITOR, "Metrics", mark);
+        let file = folder.path().join(kind);
+        std::fs::write(&file, &text).expect("it is written");
+        let output = Command::new("promtool").args(["check", kind]).arg(&file).output().expect("promtool runs");
+        assert!(output.status.success(), "{}", [output.stdout, output.stderr].concat().escape_ascii());
+        for name in text.split(|one: char| !one.is_alphanumeric() && one != '_').filter(|name| name.starts_with("mod_"))
+        {
+            assert!(MONITOR.contains(&format!("| `{name}")), "there is no {name}");
+        }
+    }
 }
 
 fn access_log() {
