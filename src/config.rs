@@ -4,6 +4,7 @@ use crate::cors::Origins;
 use crate::refusals::{ActionError, MethodsError, NumberError, OptionError};
 use crate::shared::{Plugin, Progress};
 use crate::show::Form;
+use elsewhere::Directory;
 use lighttpd2::{
     BooleanOption, Boxed, BoxedOption, Method, NumberOption, OptionKind, OptionRow, Pattern, Refusal, Server, Type,
     VRequest, Value,
@@ -89,6 +90,17 @@ pub fn set_entries(progress: &Progress, value: Value<'_>) -> Result<(), Refusal>
 pub fn set_watchers(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
     let watchers = number("progress.watchers", value, Watchers::RANGE, Watchers::new)?;
     progress.set(|settings| settings.watchers = watchers);
+    Ok(())
+}
+
+/// `progress.store`
+pub fn set_store(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let value = value.single();
+    let (option, accepted) = ("progress.store", "the path of a directory");
+    let path = value.string().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })?;
+    let directory =
+        Directory::open(path).map_err(|error| OptionError::NoDirectory { option, error, got: path.to_vec() })?;
+    progress.set(|settings| settings.store = Some(directory));
     Ok(())
 }
 

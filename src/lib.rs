@@ -8,6 +8,7 @@
 //! | `show` | `progress.show`: answers about another request |
 //! | `stream` | `progress.stream`: events about another request |
 //! | `list`, `status`, `metrics` | `progress.list`, `progress.status`, `progress.metrics`: what operators are told of all requests |
+//! | `store` | what other processes of this machine know, in files of theirs |
 //! | `id` | which request another one is about |
 //! | `cors` | which pages may read answers |
 //! | `config`, `refusals` | what the configuration sets, and why a value is refused |
@@ -30,6 +31,7 @@ mod refusals;
 mod shared;
 mod show;
 mod status;
+mod store;
 mod stream;
 mod track;
 
@@ -58,6 +60,7 @@ const VERSION: &str = concat!("mod_progress ", env!("CARGO_PKG_VERSION"));
 pub struct Local {
     streams: stream::Local,
     lists: list::Local,
+    store: store::Local,
 }
 
 impl Module for Progress {
@@ -67,6 +70,7 @@ impl Module for Progress {
         Setup { name: c"progress.ttl", set: config::set_time_to_live },
         Setup { name: c"progress.entries", set: config::set_entries },
         Setup { name: c"progress.watchers", set: config::set_watchers },
+        Setup { name: c"progress.store", set: config::set_store },
     ];
 
     const OPTIONS: &'static [OptionRow] = config::OPTIONS;
@@ -92,6 +96,10 @@ impl Module for Progress {
         {
             server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
         }
+        if let (Some(store), Some(table)) = (self.store(), self.table()) {
+            // What others know is known before anybody asks.
+            store.tend(table, &server);
+        }
     }
 
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
@@ -101,11 +109,17 @@ impl Module for Progress {
     fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
         stream::woken(plugin, desk);
         list::go_on(plugin, desk);
+        if plugin.module().is_stopping() {
+            // Who asks from now on asks another process, and is to hear no less than before.
+            desk.local().store.beat(plugin, clock::now());
+        }
     }
 
     fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
         let is_watched = stream::beat(plugin, desk);
-        list::go_on(plugin, desk) || is_watched
+        let is_listed = list::go_on(plugin, desk);
+        let is_told = desk.local().store.beat(plugin, clock::now());
+        is_watched || is_listed || is_told
     }
 
     fn outlet_gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {

@@ -1,6 +1,8 @@
 //! What all workers share.
 
 use crate::clock;
+use crate::store::{Store, StoreError};
+use elsewhere::Directory;
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
     Counters, Details, Entries, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
@@ -30,6 +32,8 @@ pub struct Progress {
     watchers_left: AtomicUsize,
     /// Whether anybody can list requests.
     keeps_details: AtomicBool,
+    /// What is shared with other processes, if anything is.
+    store: OnceLock<Store>,
     is_stopping: AtomicBool,
 }
 
@@ -39,6 +43,7 @@ pub struct Settings {
     pub time_to_live: TimeToLive,
     pub entries: Entries,
     pub watchers: Watchers,
+    pub store: Option<Directory>,
 }
 
 /// A running request.
@@ -56,6 +61,8 @@ pub enum Inactive {
     Layout(LayoutError),
     /// The system has no random numbers, without which ids cannot be kept apart safely.
     NoKey(getrandom::Error),
+    /// What is to be shared with other processes cannot be.
+    NoStore(StoreError),
 }
 
 impl Progress {
@@ -75,12 +82,23 @@ impl Progress {
         getrandom::fill(&mut key).map_err(Inactive::NoKey)?;
         self.ended.get_or_init(|| (0..workers).map(|_| Mutex::default()).collect());
         self.tallies.get_or_init(|| (0..workers).map(|_| Tally::default()).collect());
+        let mut result = Ok(());
         self.set(|settings| {
+            if let Some(directory) = settings.store.take() {
+                match Store::new(directory, workers, settings.entries.count(), settings.time_to_live) {
+                    Ok(store) => drop(self.store.set(store)),
+                    Err(error) => {
+                        result = Err(Inactive::NoStore(error));
+                        return;
+                    }
+                }
+            }
             self.most_watchers.store(settings.watchers.count(), Relaxed);
             self.watchers_left.store(settings.watchers.count(), Relaxed);
-            self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, Key::new(&key)));
+            let key = self.store().map_or_else(|| Key::new(&key), Store::key);
+            self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, key));
         });
-        Ok(())
+        result
     }
 
     /// Forgets everything and tracks nothing from now on. When it returns, no counters are read any more.
@@ -152,10 +170,18 @@ impl Progress {
         self.is_stopping.load(Relaxed)
     }
 
+    /// What is shared with other processes, if anything is.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
     /// Looks after a worker's share of the table.
     pub fn tend(&self, server: Server, worker: usize, workers: usize) -> Again {
         let Some(table) = self.table() else { return Again::Later };
         self.report_untracked(&server);
+        if let Some(store) = self.store().filter(|_| worker == 0) {
+            store.tend(table, &server);
+        }
         if table.tend(worker, workers, clock::now()) { Again::Soon } else { Again::Later }
     }
 
@@ -190,6 +216,7 @@ impl fmt::Display for Inactive {
         match self {
             Self::Layout(difference) => write!(f, "this is not the lighttpd2 it was built for ({difference})"),
             Self::NoKey(error) => write!(f, "there are no random numbers ({error})"),
+            Self::NoStore(error) => write!(f, "progress.store: {error}"),
         }
     }
 }

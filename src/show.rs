@@ -34,7 +34,11 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
         return;
     };
     let now = clock::now();
-    let Some(Ok(snapshot)) = plugin.module().table().map(|table| table.look_up(id, now)) else { return };
+    let Some(table) = plugin.module().table() else { return };
+    let Ok(mut snapshot) = table.look_up(id, now) else { return };
+    if let Some(desk) = vr.desk(plugin).filter(|_| snapshot.is_none() && plugin.module().store().is_some()) {
+        snapshot = desk.local().store.look_up(plugin, desk, table.subject(id), now);
+    }
     if debug {
         let found = if snapshot.is_none() { "unknown" } else { "found" };
         vr.log(Level::Debug, &format!("progress.show: progress id \"{}\" {found}", id.bytes().escape_ascii()));

@@ -1,7 +1,7 @@
 //! `progress.stream`: tells by itself how far another request is, as server-sent events.
 
 use crate::shared::{Desk, Plugin, Progress};
-use crate::{clock, config, cors, id};
+use crate::{clock, config, cors, id, store};
 use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value};
 use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
 use std::collections::hash_map::Entry;
@@ -132,10 +132,10 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         spoke: now,
         told: Told::Nothing,
     };
-    let local = &mut desk.local().streams;
+    let crate::Local { streams: local, store, .. } = &mut *desk.local();
     local.outlets.insert(outlet, watched.clone());
     local.groups.entry(watched.clone()).or_default().watchers.push(watcher);
-    local.tell(&watched, plugin, desk, now);
+    local.tell(&watched, plugin, desk, store, now);
     if !local.groups.is_empty() {
         desk.start_beating();
     }
@@ -143,18 +143,18 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
 
 /// The time has come to look at what is watched at a worker; whether anything is left.
 pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
-    let local = &mut desk.local().streams;
+    let crate::Local { streams: local, store, .. } = &mut *desk.local();
     let now = clock::now();
     let due: Vec<_> = local.groups.iter().filter(|(_, group)| group.due <= now.0).map(|(key, _)| key.clone()).collect();
     for watched in due {
-        local.tell(&watched, plugin, desk, now);
+        local.tell(&watched, plugin, desk, store, now);
     }
     !local.groups.is_empty()
 }
 
 /// Requests that are watched at a worker have ended, or the server stops.
 pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
-    let local = &mut desk.local().streams;
+    let crate::Local { streams: local, store, .. } = &mut *desk.local();
     let now = clock::now();
     if plugin.module().is_stopping() {
         return local.say_good_bye(plugin, desk);
@@ -162,7 +162,7 @@ pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
     let ended: HashSet<_> = plugin.module().take_ended(desk.number()).into_iter().collect();
     let watched: Vec<_> = local.groups.keys().filter(|watched| ended.contains(&watched.subject)).cloned().collect();
     for watched in watched {
-        local.tell(&watched, plugin, desk, now);
+        local.tell(&watched, plugin, desk, store, now);
     }
 }
 
@@ -180,12 +180,20 @@ pub fn gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
 
 impl Local {
     /// Tells those who watch a request what is new, each as often as it wants.
-    fn tell(&mut self, watched: &Watched, plugin: Plugin<'_>, desk: Desk<'_>, now: Timestamp) {
+    fn tell(
+        &mut self,
+        watched: &Watched,
+        plugin: Plugin<'_>,
+        desk: Desk<'_>,
+        store: &mut store::Local,
+        now: Timestamp,
+    ) {
         let Entry::Occupied(mut entry) = self.groups.entry(watched.clone()) else { return };
-        let Some(Ok(snapshot)) = plugin.module().table().map(|table| table.watch(watched.subject, desk.number(), now))
+        let Some(Ok(here)) = plugin.module().table().map(|table| table.watch(watched.subject, desk.number(), now))
         else {
             return self.say_good_bye(plugin, desk);
         };
+        let snapshot = here.or_else(|| store.look_up(plugin, desk, watched.subject, now));
         let group = entry.get_mut();
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
@@ -227,8 +235,8 @@ impl Local {
             goes_on
         });
         match group.watchers.iter().map(|watcher| watcher.wakes().0).min() {
-            // What begins is to be noticed before it has ended.
-            Some(_) if news.snapshot.is_none() => group.due = now.0,
+            // Nobody says when it begins, or ends elsewhere.
+            Some(_) if here.is_none() => group.due = now.0,
             Some(due) => group.due = due,
             None => drop(entry.remove()),
         }

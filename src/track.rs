@@ -2,9 +2,11 @@
 
 use crate::shared::{Live, Plugin, Progress};
 use crate::{clock, config, id};
-use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, Slot, VRequest, Value};
+use elsewhere::Slot;
+use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value};
 use progress::{
-    Details, End, Ended, NotTracked, Parts, RequestId, Response, Side, Snapshot, State, Statuses, Table, Ticket,
+    Counters, Details, End, Ended, NotTracked, Parts, RequestId, Response, Side, Snapshot, State, Statuses, Subject,
+    Table, Ticket, Timestamp,
 };
 use std::sync::Arc;
 
@@ -46,9 +48,12 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(table) = plugin.module().table() else { return };
     let details = plugin.module().keeps_details().then(|| Arc::new(details(vr, id)));
-    match table.track(id, &Live { counters, details }, clock::now()) {
+    let (subject, now) = (table.subject(id), clock::now());
+    let live = Live { counters, details };
+    match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
-            Tracked { ticket, closing: None }.store(slot);
+            let slot = plugin.module().store().and_then(|_| tell_begin(plugin, vr, subject, &live, now));
+            Tracked { ticket, closing: None, slot }.store(vr.slot(plugin));
             vr.hear_response(plugin);
         }
         Err(NotTracked::Off) => return,
@@ -62,6 +67,14 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         let id = id.bytes().escape_ascii();
         vr.log(Level::Debug, &format!("progress.track: tracking progress with id \"{id}\""));
     }
+}
+
+/// Tells other processes of a request that has begun.
+fn tell_begin(plugin: Plugin<'_>, vr: VRequest<'_>, subject: Subject, live: &Live, now: Timestamp) -> Option<Slot> {
+    let desk = vr.desk(plugin)?;
+    let (numbers, response) = (live.read(), Response::Awaited);
+    let snapshot = Snapshot { numbers, began: now, response, rate: None, outcome: None };
+    desk.local().store.begin(plugin, desk, subject, snapshot)
 }
 
 /// What operators are told of a request.
@@ -110,7 +123,7 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    let ended = finish(plugin, table, tracked.ticket, vr.status(), end);
+    let ended = finish(plugin, table, tracked, vr.status(), end);
     if let Some(ended) = ended.filter(|_| config::has_environment(vr, plugin)) {
         tell_environment(plugin, vr, &ended.snapshot());
     }
@@ -131,12 +144,17 @@ fn tell_environment(plugin: Plugin<'_>, vr: VRequest<'_>, snapshot: &Snapshot) {
 /// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
 pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
     let (Some(tracked), Some(table)) = (Tracked::from_word(word), plugin.module().table()) else { return };
-    finish(plugin, table, tracked.ticket, SWITCHING_PROTOCOLS, end(closing));
+    finish(plugin, table, tracked, SWITCHING_PROTOCOLS, end(closing));
 }
 
 /// Ends the entry of a request, and tells those who watch it.
-fn finish(plugin: Plugin<'_>, table: &Table<Live>, ticket: Ticket, status: i32, end: End) -> Option<Ended> {
-    let ended = table.finish(ticket, status, end, clock::now())?;
+fn finish(plugin: Plugin<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) -> Option<Ended> {
+    let now = clock::now();
+    let ended = table.finish(tracked.ticket, status, end, now)?;
+    if let (Some(slot), Some(store)) = (tracked.slot, plugin.module().store()) {
+        // As the server stops there may be no worker any more: others find its end by themselves.
+        plugin.desk().inspect(|desk| desk.local().store.end(store, slot, &ended, now));
+    }
     if let Some(watched) = ended.watched {
         Progress::tell_ended(plugin, watched);
     }
@@ -157,26 +175,33 @@ struct Tracked {
     ticket: Ticket,
     /// How the request's connection lets go of it; `None` while that is not seen.
     closing: Option<Closing>,
+    /// Where other processes are told of it, if they are.
+    slot: Option<Slot>,
 }
 
 impl Tracked {
-    /// A slot holds, from its lowest bit: 1 for a tracked request, three bits for `closing`, the ticket.
+    /// A slot of the plugin holds, from its lowest bit: 1 for a tracked request, three bits for `closing`, the ticket, and one more
+    /// than the number of `slot`.
     const TICKET: u32 = 4;
+    const SLOT: u32 = Self::TICKET + Ticket::BITS;
     const CLOSINGS: [Closing; 4] = [Closing::Complete, Closing::Client, Closing::Server, Closing::Timeout];
 
-    fn load(slot: Slot<'_>) -> Option<Self> {
+    fn load(slot: lighttpd2::Slot<'_>) -> Option<Self> {
         Self::from_word(slot.get())
     }
 
     fn from_word(word: usize) -> Option<Self> {
         let closing = (word >> 1 & 7).checked_sub(1).and_then(|number| Self::CLOSINGS.get(number).copied());
-        (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits((word >> Self::TICKET) as u64), closing })
+        let ticket = (word >> Self::TICKET) as u64 & ((1 << Ticket::BITS) - 1);
+        let slot = (word >> Self::SLOT).checked_sub(1).map(|number| Slot::from_number(number as u32));
+        (word & 1 != 0).then(|| Self { ticket: Ticket::from_bits(ticket), closing, slot })
     }
 
-    fn store(self, slot: Slot<'_>) {
-        const { assert!(Ticket::BITS + Self::TICKET <= usize::BITS) };
+    fn store(self, place: lighttpd2::Slot<'_>) {
+        const { assert!(Self::SLOT + Slot::BITS < usize::BITS) };
         let ticket = (self.ticket.into_bits() as usize) << Self::TICKET;
         let closing = self.closing.and_then(|closing| Self::CLOSINGS.iter().position(|one| *one == closing));
-        slot.set(ticket | closing.map_or(0, |number| number + 1) << 1 | 1);
+        let slot = self.slot.map_or(0, |slot| slot.number() as usize + 1) << Self::SLOT;
+        place.set(slot | ticket | closing.map_or(0, |number| number + 1) << 1 | 1);
     }
 }

@@ -166,6 +166,22 @@ pub const TESTS: &[Test] = &[
             "progress.metrics doesn't expect any parameters, got one of type string",
         );
     }),
+    Test::new("config::a_store_that_is_not_there_is_refused", || {
+        let expected =
+            "progress.store: expected a directory: No such file or directory (os error 2), got \"/none/such\"";
+        setup("progress.store", json!("/none/such"), expected);
+    }),
+    Test::new("config::a_store_that_is_a_file_is_refused", || {
+        let expected = "progress.store: expected a directory: Not a directory (os error 20), got \"/proc/version\"";
+        setup("progress.store", json!("/proc/version"), expected);
+    }),
+    Test::new("config::a_store_that_cannot_be_written_to_is_refused", || {
+        let expected = "progress.store: expected a directory that can be written to: No such file or directory (os error 2), got \"/proc\"";
+        setup("progress.store", json!("/proc"), expected);
+    }),
+    Test::new("config::a_store_number_is_refused", || {
+        setup("progress.store", json!(3), "progress.store: expected the path of a directory, got number");
+    }),
     Test::new("config::watchers_below_zero_are_refused", || {
         setup("progress.watchers", json!(-1), "progress.watchers: expected 0 to 1000000 watchers, got -1");
     }),

@@ -36,6 +36,7 @@ mod show;
 mod sites;
 mod status;
 mod stop;
+mod store;
 mod stream;
 mod template;
 mod tls;
@@ -70,6 +71,7 @@ const ALL: &[&[Test]] = &[
     show::TESTS,
     status::TESTS,
     stop::TESTS,
+    store::TESTS,
     stream::TESTS,
     template::TESTS,
     tls::TESTS,

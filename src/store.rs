@@ -1,0 +1,170 @@
+//! `progress.store`: other server processes of this machine know what this one knows, and this one what they know.
+
+use crate::clock;
+use crate::shared::{Desk, Live, Plugin, Progress};
+use elsewhere::{Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
+use lighttpd2::{Level, Log};
+use progress::{Ended, Key, Snapshot, Subject, Table, TimeToLive, Timestamp};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
+
+/// What all workers have of it.
+pub struct Store {
+    directory: Arc<Directory>,
+    tellers: Tellers,
+    /// In milliseconds.
+    time_to_live: u64,
+    /// Reads the files of others even where nobody asks, and removes them.
+    caretaker: Mutex<Siblings>,
+    /// Whether something could not be told for want of room, and whether that was said.
+    is_full: AtomicBool,
+    is_full_said: AtomicBool,
+}
+
+/// Why nothing is shared.
+#[derive(Debug)]
+pub enum StoreError {
+    Directory(DirectoryError),
+    File(io::Error),
+}
+
+/// What a worker has of it, once it needs any.
+#[derive(Default)]
+pub struct Local(Option<Open>);
+
+struct Open {
+    /// `None` where its part of the file cannot be mapped.
+    teller: Option<Teller>,
+    siblings: Siblings,
+    /// What this worker tells, by the numbers of slots.
+    running: Vec<Option<Told>>,
+    count: usize,
+}
+
+struct Told {
+    subject: Subject,
+    last: Snapshot,
+}
+
+impl Store {
+    /// Begins to tell others, in a directory.
+    pub fn new(
+        mut directory: Directory,
+        workers: usize,
+        entries: usize,
+        time_to_live: TimeToLive,
+    ) -> Result<Self, StoreError> {
+        directory.make_key().map_err(StoreError::Directory)?;
+        let directory = Arc::new(directory);
+        let tellers = Tellers::new(&directory, workers, entries).map_err(StoreError::File)?;
+        let time_to_live = time_to_live.milliseconds();
+        let caretaker = Mutex::new(Siblings::new(Arc::clone(&directory), tellers.name(), time_to_live));
+        let [is_full, is_full_said] = [false, false].map(AtomicBool::new);
+        Ok(Self { directory, tellers, time_to_live, caretaker, is_full, is_full_said })
+    }
+
+    /// What the fingerprints of ids are made with.
+    pub fn key(&self) -> Key {
+        self.directory.key()
+    }
+
+    /// Learns what has ended elsewhere, removes what nobody can ask for, and says which files cannot be used.
+    pub fn tend(&self, table: &Table<Live>, log: &impl Log) {
+        let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        caretaker.tend(now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
+        for complaint in caretaker.take_complaints() {
+            log.log(Level::Warning, &format!("progress.store: {complaint}: it is skipped"));
+        }
+        if self.is_full.load(Relaxed) && !self.is_full_said.swap(true, Relaxed) {
+            let text =
+                "progress.store: there is no room: some requests are not known to other processes, nor after a reload";
+            log.log(Level::Warning, text);
+        }
+    }
+
+    fn open(&self, worker: usize) -> Open {
+        let siblings = Siblings::new(Arc::clone(&self.directory), self.tellers.name(), self.time_to_live);
+        Open { teller: self.tellers.teller(worker).ok(), siblings, running: Vec::new(), count: 0 }
+    }
+}
+
+impl Local {
+    fn open(&mut self, progress: &Progress, worker: usize) -> Option<&mut Open> {
+        let store = progress.store()?;
+        Some(self.0.get_or_insert_with(|| store.open(worker)))
+    }
+
+    /// A request has begun to be tracked. Returns where that is told, if it is.
+    pub fn begin(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, snapshot: Snapshot) -> Option<Slot> {
+        let open = self.open(plugin.module(), desk.number())?;
+        let Some(slot) = open.teller.as_mut().and_then(|teller| teller.begin(subject, &snapshot)) else {
+            plugin.module().store()?.is_full.store(true, Relaxed);
+            return None;
+        };
+        let number = slot.number() as usize;
+        if open.running.len() <= number {
+            open.running.resize_with(number + 1, || None);
+        }
+        open.running[number] = Some(Told { subject, last: snapshot });
+        open.count += 1;
+        desk.start_beating();
+        Some(slot)
+    }
+
+    /// A tracked request has ended.
+    pub fn end(&mut self, store: &Store, slot: Slot, ended: &Ended, now: Timestamp) {
+        let Some(open) = &mut self.0 else { return };
+        let told = open.running.get_mut(slot.number() as usize).and_then(Option::take);
+        if let (Some(_), Some(teller)) = (told, &mut open.teller) {
+            open.count -= 1;
+            let snapshot = ended.is_newest.then(|| ended.snapshot());
+            if !teller.end(slot, snapshot.as_ref(), store.time_to_live, now) {
+                store.is_full.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Tells how far the requests of this worker are; whether any run.
+    pub fn beat(&mut self, plugin: Plugin<'_>, now: Timestamp) -> bool {
+        let (Some(open), Some(table)) = (&mut self.0, plugin.module().table()) else { return false };
+        let Some(teller) = &mut open.teller else { return false };
+        for (told, number) in open.running.iter_mut().zip(0..) {
+            let Some(told) = told else { continue };
+            match table.look_up_subject(told.subject, now) {
+                Ok(Some(snapshot)) if snapshot.outcome.is_none() && snapshot != told.last => {
+                    teller.tell(Slot::from_number(number), &snapshot);
+                    told.last = snapshot;
+                }
+                _ => {}
+            }
+        }
+        open.count > 0
+    }
+
+    /// What others know of a request that this process knows nothing of.
+    pub fn look_up(
+        &mut self,
+        plugin: Plugin<'_>,
+        desk: Desk<'_>,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Option<Snapshot> {
+        let open = self.open(plugin.module(), desk.number())?;
+        let table = plugin.module().table()?;
+        let running = open.siblings.look_up(subject, now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
+        running.or_else(|| table.look_up_subject(subject, now).ok().flatten())
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(error) => write!(f, "{error}"),
+            Self::File(error) => write!(f, "there is no file for this process: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
