@@ -28,6 +28,9 @@ pub struct BenchmarkSite<'a> {
     pub entries: Option<u32>,
     /// How many may watch at `/events`, for modules that push.
     pub watchers: Option<u32>,
+    /// What this module is set up with besides, and rules that come first.
+    pub setups: Vec<(&'static str, Value)>,
+    pub rules: Vec<Rule>,
     /// Kinds that are answered otherwise, and what `progress.show` is given for them.
     pub forms: Vec<(&'static str, Value)>,
     /// What `/KIND/plain` answers, for each kind.
@@ -53,6 +56,8 @@ impl<'a> BenchmarkSite<'a> {
             time_to_live: 600,
             entries: None,
             watchers: None,
+            setups: vec![],
+            rules: vec![],
             forms: vec![],
             plain: vec![("unknown", unknown)],
             wrap: vec![],
@@ -86,6 +91,8 @@ impl<'a> BenchmarkSite<'a> {
             }
             None => site,
         };
+        let site = self.setups.iter().fold(site, |site, (name, value)| site.set(name, value.clone()));
+        let site = self.rules.iter().cloned().fold(site, Site::rule);
         let site = site.lighttpd2_option("keepalive.requests", 100_000_000).lighttpd2_option("keepalive.timeout", 600);
         let track = |rule: Rule| if self.module.is_some() { rule.track() } else { rule };
         let show = |rule: Rule| if self.module.is_some() { rule.show() } else { rule };

@@ -9,7 +9,7 @@ use crate::statistics::Measured;
 use crate::wrk::Load;
 use std::fs;
 use std::path::Path;
-use testkit::{Host, Signal, find_program, head, wait};
+use testkit::{Host, Rule, Signal, find_program, head, wait};
 
 pub const PLAN: Plan = Plan {
     number: 2,
@@ -22,6 +22,9 @@ pub const PLAN: Plan = Plan {
 /// the heap lies moves the count of a whole request by more than a module adds.
 const HOOKS: &[&str] = &["li_plugins_handle_close", "li_plugins_handle_vrclose"];
 const IN_HOOKS: &str = "untracked request, in the plugins' hooks";
+
+/// The most that a tracked request may cost where other processes are told of it, in those where they are not.
+const OF_STORE: f64 = 1.03;
 
 /// The most instructions that the module may add to a request that is not tracked.
 const ADDED: f64 = 25.0;
@@ -147,6 +150,7 @@ fn count(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
         }
         if subject == Subject::Ours {
             count_forms(host, &site, between, findings)?;
+            count_besides(host, &brief, tracked, between, findings)?;
         }
         if let Some(base) = base {
             let in_hooks = per_request(host, &site, &UNTRACKED, between, HOOKS)?;
@@ -182,6 +186,27 @@ fn count_forms(
         let what = format!("poll as {form} / plain, instructions");
         let figure = Figure::new(Subject::Ours, what, Measured::once(ratio), "times");
         findings.figures.push(figure.at_most(polls::OF_FORMS));
+    }
+    Ok(())
+}
+
+/// What a tracked request costs where more is kept of it.
+fn count_besides(
+    host: &Host,
+    site: &BenchmarkSite<'_>,
+    tracked: f64,
+    between: (u64, u64),
+    findings: &mut Findings,
+) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
+    let path = folder.path().to_str().ok_or("a folder whose name is not text")?;
+    let stored = BenchmarkSite { setups: vec![("progress.store", path.into())], ..site.clone() };
+    let list = Rule::path("/list").set("progress.list", ());
+    let listed = BenchmarkSite { rules: vec![list], ..site.clone() };
+    for (what, site, most) in [("progress.store", stored, Some(OF_STORE)), ("progress.list", listed, None)] {
+        let ratio = Measured::once(per_request(host, &site, &TRACKED, between, &[])? / tracked);
+        let figure = Figure::new(Subject::Ours, format!("tracked request, with {what} / without"), ratio, "times");
+        findings.figures.push(most.map_or(figure.clone(), |most| figure.at_most(most)));
     }
     Ok(())
 }
