@@ -91,8 +91,9 @@ impl Module for Progress {
     fn prepare(&self, server: Server, is_as_declared: Result<(), lighttpd2::LayoutError>) {
         // Not as it is loaded: the configuration has not said yet where lines of this level go.
         server.log(Level::Info, &format!("{VERSION}, written in Rust, takes the place of lighttpd2's own module"));
-        if let Err(reason) =
-            is_as_declared.map_err(shared::Inactive::from).and_then(|()| self.make_table(server.worker_count()))
+        if let Err(reason) = is_as_declared
+            .map_err(shared::Inactive::from)
+            .and_then(|()| self.make_table(server.worker_count(), &server))
         {
             server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
         }
@@ -109,10 +110,6 @@ impl Module for Progress {
     fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
         stream::woken(plugin, desk);
         list::go_on(plugin, desk);
-        if plugin.module().is_stopping() {
-            // Who asks from now on asks another process, and is to hear no less than before.
-            desk.local().store.beat(plugin, clock::now());
-        }
     }
 
     fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {

@@ -1,14 +1,15 @@
 //! What all workers share.
 
 use crate::clock;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use elsewhere::Directory;
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
     Counters, Details, Entries, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
 };
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// This module's plugin.
@@ -52,6 +53,35 @@ pub struct Live {
     pub counters: LiveCounters,
     /// Where somebody can ask for them.
     pub details: Option<Arc<Details>>,
+    /// What other processes have heard of it, where they do.
+    pub told: Option<Arc<Told>>,
+}
+
+/// Numbers that one thread writes and any reads, each by itself.
+#[derive(Default)]
+pub struct Told {
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// One more than that, or 0 where it is not known.
+    request_size: AtomicU64,
+    response_size: AtomicU64,
+}
+
+impl Told {
+    /// Makes it these.
+    pub fn set(&self, numbers: Numbers) {
+        // Never more is sent than there is to send, whoever reads in between.
+        self.response_size.store(numbers.response_size(), Relaxed);
+        self.sent.store(numbers.sent(), Release);
+        self.request_size.store(numbers.request_size().map_or(0, |size| size.saturating_add(1)), Relaxed);
+        self.received.store(numbers.received(), Relaxed);
+    }
+
+    fn get(&self) -> Numbers {
+        let (received, sent) = (self.received.load(Relaxed), self.sent.load(Acquire));
+        let request_size = self.request_size.load(Relaxed).checked_sub(1);
+        Numbers::new(received, sent, request_size, self.response_size.load(Relaxed))
+    }
 }
 
 /// Why the module does nothing.
@@ -61,8 +91,6 @@ pub enum Inactive {
     Layout(LayoutError),
     /// The system has no random numbers, without which ids cannot be kept apart safely.
     NoKey(getrandom::Error),
-    /// What is to be shared with other processes cannot be.
-    NoStore(StoreError),
 }
 
 impl Progress {
@@ -77,19 +105,19 @@ impl Progress {
     }
 
     /// Becomes active, with what was set.
-    pub fn make_table(&self, workers: usize) -> Result<(), Inactive> {
+    pub fn make_table(&self, workers: usize, log: &impl Log) -> Result<(), Inactive> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(Inactive::NoKey)?;
         self.ended.get_or_init(|| (0..workers).map(|_| Mutex::default()).collect());
         self.tallies.get_or_init(|| (0..workers).map(|_| Tally::default()).collect());
-        let mut result = Ok(());
         self.set(|settings| {
             if let Some(directory) = settings.store.take() {
                 match Store::new(directory, workers, settings.entries.count(), settings.time_to_live) {
                     Ok(store) => drop(self.store.set(store)),
                     Err(error) => {
-                        result = Err(Inactive::NoStore(error));
-                        return;
+                        let text =
+                            format!("progress.store: {error}: nothing is known to other processes, nor after a reload");
+                        log.log(Level::Error, &text);
                     }
                 }
             }
@@ -98,7 +126,7 @@ impl Progress {
             let key = self.store().map_or_else(|| Key::new(&key), Store::key);
             self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, key));
         });
-        result
+        Ok(())
     }
 
     /// Forgets everything and tracks nothing from now on. When it returns, no counters are read any more.
@@ -200,6 +228,10 @@ impl Counters for Live {
         Numbers::new(counts.received, counts.sent, counts.request_size, counts.response_size)
     }
 
+    fn told(&self) -> Numbers {
+        self.told.as_ref().map_or_else(|| self.read(), |told| told.get())
+    }
+
     fn details(&self) -> Option<&Arc<Details>> {
         self.details.as_ref()
     }
@@ -216,7 +248,6 @@ impl fmt::Display for Inactive {
         match self {
             Self::Layout(difference) => write!(f, "this is not the lighttpd2 it was built for ({difference})"),
             Self::NoKey(error) => write!(f, "there are no random numbers ({error})"),
-            Self::NoStore(error) => write!(f, "progress.store: {error}"),
         }
     }
 }

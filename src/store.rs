@@ -4,7 +4,7 @@ use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
 use elsewhere::{Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
-use progress::{Ended, Key, Snapshot, Subject, Table, TimeToLive, Timestamp};
+use progress::{Counters, Ended, Key, Off, Response, Snapshot, Subject, Table, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
@@ -38,12 +38,14 @@ struct Open {
     teller: Option<Teller>,
     siblings: Siblings,
     /// What this worker tells, by the numbers of slots.
-    running: Vec<Option<Told>>,
+    running: Vec<Option<Running>>,
     count: usize,
 }
 
-struct Told {
+struct Running {
     subject: Subject,
+    /// It is read on this thread, and not after the request has ended.
+    live: Live,
     last: Snapshot,
 }
 
@@ -57,8 +59,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         directory.make_key().map_err(StoreError::Directory)?;
         let directory = Arc::new(directory);
-        let tellers = Tellers::new(&directory, workers, entries).map_err(StoreError::File)?;
         let time_to_live = time_to_live.milliseconds();
+        let tellers = Tellers::new(&directory, workers, entries, time_to_live).map_err(StoreError::File)?;
         let caretaker = Mutex::new(Siblings::new(Arc::clone(&directory), tellers.name(), time_to_live));
         let [is_full, is_full_said] = [false, false].map(AtomicBool::new);
         Ok(Self { directory, tellers, time_to_live, caretaker, is_full, is_full_said })
@@ -85,7 +87,7 @@ impl Store {
     }
 
     fn open(&self, worker: usize) -> Open {
-        let siblings = Siblings::new(Arc::clone(&self.directory), self.tellers.name(), self.time_to_live);
+        let siblings = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner).fork();
         Open { teller: self.tellers.teller(worker).ok(), siblings, running: Vec::new(), count: 0 }
     }
 }
@@ -97,7 +99,14 @@ impl Local {
     }
 
     /// A request has begun to be tracked. Returns where that is told, if it is.
-    pub fn begin(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, snapshot: Snapshot) -> Option<Slot> {
+    pub fn begin(
+        &mut self,
+        plugin: Plugin<'_>,
+        desk: Desk<'_>,
+        subject: Subject,
+        live: &Live,
+        snapshot: Snapshot,
+    ) -> Option<Slot> {
         let open = self.open(plugin.module(), desk.number())?;
         let Some(slot) = open.teller.as_mut().and_then(|teller| teller.begin(subject, &snapshot)) else {
             plugin.module().store()?.is_full.store(true, Relaxed);
@@ -107,7 +116,7 @@ impl Local {
         if open.running.len() <= number {
             open.running.resize_with(number + 1, || None);
         }
-        open.running[number] = Some(Told { subject, last: snapshot });
+        open.running[number] = Some(Running { subject, live: live.clone(), last: snapshot });
         open.count += 1;
         desk.start_beating();
         Some(slot)
@@ -116,8 +125,8 @@ impl Local {
     /// A tracked request has ended.
     pub fn end(&mut self, store: &Store, slot: Slot, ended: &Ended, now: Timestamp) {
         let Some(open) = &mut self.0 else { return };
-        let told = open.running.get_mut(slot.number() as usize).and_then(Option::take);
-        if let (Some(_), Some(teller)) = (told, &mut open.teller) {
+        let running = open.running.get_mut(slot.number() as usize).and_then(Option::take);
+        if let (Some(_), Some(teller)) = (running, &mut open.teller) {
             open.count -= 1;
             let snapshot = ended.is_newest.then(|| ended.snapshot());
             if !teller.end(slot, snapshot.as_ref(), store.time_to_live, now) {
@@ -130,14 +139,30 @@ impl Local {
     pub fn beat(&mut self, plugin: Plugin<'_>, now: Timestamp) -> bool {
         let (Some(open), Some(table)) = (&mut self.0, plugin.module().table()) else { return false };
         let Some(teller) = &mut open.teller else { return false };
-        for (told, number) in open.running.iter_mut().zip(0..) {
-            let Some(told) = told else { continue };
-            match table.look_up_subject(told.subject, now) {
-                Ok(Some(snapshot)) if snapshot.outcome.is_none() && snapshot != told.last => {
-                    teller.tell(Slot::from_number(number), &snapshot);
-                    told.last = snapshot;
+        for (running, number) in open.running.iter_mut().zip(0..) {
+            let Some(Running { subject, live, last }) = running else { continue };
+            let known = match table.look_up_subject(*subject, now) {
+                // It belongs to a newer request, which is told in a place of its own.
+                Ok(Some(known)) if known.began != last.began => continue,
+                Ok(Some(known)) => known,
+                Ok(None) => continue,
+                Err(Off) => {
+                    teller.forget();
+                    open.running.clear();
+                    open.count = 0;
+                    return false;
                 }
-                _ => {}
+            };
+            let numbers = match known.response {
+                Response::Sized(size) => live.read().expecting(size),
+                Response::Awaited | Response::Begun => live.read(),
+            };
+            let snapshot = Snapshot { numbers, ..known };
+            if snapshot.outcome.is_none() && snapshot != *last {
+                teller.tell(Slot::from_number(number), &snapshot);
+                // Who asks here hears no more than who asks elsewhere.
+                live.told.iter().for_each(|told| told.set(live.read()));
+                *last = snapshot;
             }
         }
         open.count > 0
@@ -154,7 +179,13 @@ impl Local {
         let open = self.open(plugin.module(), desk.number())?;
         let table = plugin.module().table()?;
         let running = open.siblings.look_up(subject, now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
-        running.or_else(|| table.look_up_subject(subject, now).ok().flatten())
+        // The caretaker says that.
+        open.siblings.take_complaints();
+        let ended = table.look_up_subject(subject, now).ok().flatten();
+        match (running, ended) {
+            (Some(running), Some(ended)) if ended.began >= running.began => Some(ended),
+            (running, ended) => running.or(ended),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The life of a tracked request.
 
-use crate::shared::{Live, Plugin, Progress};
+use crate::shared::{Live, Plugin, Progress, Told};
 use crate::{clock, config, id};
 use elsewhere::Slot;
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value};
@@ -49,7 +49,12 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let Some(table) = plugin.module().table() else { return };
     let details = plugin.module().keeps_details().then(|| Arc::new(details(vr, id)));
     let (subject, now) = (table.subject(id), clock::now());
-    let live = Live { counters, details };
+    let mut live = Live { counters, details, told: None };
+    if plugin.module().store().is_some() {
+        let told = Told::default();
+        told.set(live.read());
+        live.told = Some(Arc::new(told));
+    }
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
             let slot = plugin.module().store().and_then(|_| tell_begin(plugin, vr, subject, &live, now));
@@ -72,9 +77,9 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
 /// Tells other processes of a request that has begun.
 fn tell_begin(plugin: Plugin<'_>, vr: VRequest<'_>, subject: Subject, live: &Live, now: Timestamp) -> Option<Slot> {
     let desk = vr.desk(plugin)?;
-    let (numbers, response) = (live.read(), Response::Awaited);
+    let (numbers, response) = (live.told(), Response::Awaited);
     let snapshot = Snapshot { numbers, began: now, response, rate: None, outcome: None };
-    desk.local().store.begin(plugin, desk, subject, snapshot)
+    desk.local().store.begin(plugin, desk, subject, live, snapshot)
 }
 
 /// What operators are told of a request.

@@ -14,6 +14,9 @@ use std::{fmt, fs};
 const KEY: &str = "key";
 const KEY_SIZE: usize = 16;
 
+/// What the names of files begin with that are not ready yet.
+pub(crate) const DRAFT: &str = "draft-";
+
 /// Nobody but the user that the server runs as reads or writes what is there.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -33,6 +36,8 @@ pub enum DirectoryError {
     NotThere(io::Error),
     /// It is not to be written to.
     NotWritable(io::Error),
+    /// Others than its user may write to it.
+    Shared,
     /// Its file system does not do what is needed.
     Unfit(io::Error),
     /// Its key is not this user's alone, or no key.
@@ -54,6 +59,10 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder =
             rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| DirectoryError::NotThere(error.into()))?;
+        let status = rustix::fs::fstat(&folder).map_err(|error| DirectoryError::NotThere(error.into()))?;
+        if status.st_mode & 0o022 != 0 {
+            return Err(DirectoryError::Shared);
+        }
         let mut directory = Self { path, folder, key: [0; KEY_SIZE], boot: boot().map_err(DirectoryError::NoBoot)? };
         directory.probe()?;
         // Where there is none yet, the server that starts makes it, which need not be the one that tests the configuration.
@@ -94,7 +103,7 @@ impl Directory {
     pub(crate) fn create_draft(&self) -> io::Result<(String, File)> {
         let mut random = [0; 8];
         getrandom::fill(&mut random)?;
-        let name = format!("draft-{:016x}", u64::from_ne_bytes(random));
+        let name = format!("{DRAFT}{:016x}", u64::from_ne_bytes(random));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, &name, flags, PRIVATE)?;
         Ok((name, file.into()))
@@ -143,7 +152,11 @@ impl Directory {
         let (name, file) = self.create_draft().map_err(DirectoryError::NotWritable)?;
         let room = crate::teller::make_room(file.as_fd(), 0, 1);
         self.remove(&name).map_err(DirectoryError::NotWritable)?;
-        room.map_err(DirectoryError::Unfit)
+        match room {
+            // It may have room again. Uploads do not wait for that.
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(()),
+            room => room.map_err(DirectoryError::Unfit),
+        }
     }
 
     fn read_key(&self) -> Result<Option<[u8; KEY_SIZE]>, DirectoryError> {
@@ -160,7 +173,8 @@ impl Directory {
     /// Writes a key, unless somebody else is faster.
     fn write_key(&self, key: &[u8]) -> io::Result<()> {
         let (name, mut file) = self.create_draft()?;
-        let written = file.write_all(key).and_then(|()| {
+        // A name without its bytes would keep servers from starting.
+        let written = file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| {
             let linked = rustix::fs::linkat(&self.folder, &name, &self.folder, KEY, AtFlags::empty());
             linked.or_else(|error| if error == rustix::io::Errno::EXIST { Ok(()) } else { Err(error.into()) })
         });
@@ -181,6 +195,7 @@ impl fmt::Display for DirectoryError {
         match self {
             Self::NotThere(error) => write!(f, "expected a directory: {error}"),
             Self::NotWritable(error) => write!(f, "expected a directory that can be written to: {error}"),
+            Self::Shared => write!(f, "expected a directory that nobody but its user writes to"),
             Self::Unfit(error) => {
                 write!(f, "expected a directory where files get room before it is used, as on tmpfs: {error}")
             }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | first | [`Header`] |
 //! | for each worker: one | what changes, see [`BEGUN`] and [`TOLD`] |
-//! | more | entries of requests that run, each in the place of one that has ended |
+//! | more | places of requests that run, each with two entries: while one is written, the other is whole |
 //! | more | entries of requests that have ended, in the order of their end, the newest in the place of the oldest |
 //!
 //! An entry is [`Entry`]; one that is not whole does not have the check that it should.
@@ -30,10 +30,13 @@ const VERSION: u64 = 1;
 
 /// The largest numbers that a header is believed.
 const MOST_WORKERS: u64 = 1 << 10;
-const MOST_ENDED: u64 = 1 << 26;
+const MOST_ENDED: u64 = 1 << 27;
 
 pub const ENTRY_WORDS: usize = 12;
 pub const ENTRY: usize = ENTRY_WORDS * size_of::<u64>();
+/// The place of a running request: two entries.
+pub const PLACE_WORDS: usize = 2 * ENTRY_WORDS;
+pub const PLACE: usize = 2 * ENTRY;
 pub const HEADER_WORDS: usize = 8;
 
 /// How the rest of a file is to be read.
@@ -44,6 +47,8 @@ pub struct Header {
     pub workers: usize,
     /// How many requests of a worker that have ended have a place.
     pub ended: usize,
+    /// How long its process knows them, in milliseconds.
+    pub time_to_live: u64,
 }
 
 /// A request: what it is, its place in the order of its kind, and how far it is.
@@ -73,18 +78,20 @@ impl Seal {
 
 impl Header {
     pub fn into_words(self, seal: Seal) -> [u64; HEADER_WORDS] {
-        let mut words = [MAGIC, VERSION, self.boot, self.workers as u64, self.ended as u64, MOST_RUNNING as u64, 0, 0];
+        let (workers, ended) = (self.workers as u64, self.ended as u64);
+        let mut words = [MAGIC, VERSION, self.boot, workers, ended, MOST_RUNNING as u64, self.time_to_live, 0];
         words[HEADER_WORDS - 1] = seal.of(&words[..HEADER_WORDS - 1]);
         words
     }
 
     /// That of a file of this kind, which somebody with the same key has begun.
     pub fn from_words(words: &[u64; HEADER_WORDS], seal: Seal) -> Option<Self> {
-        let [magic, version, boot, workers, ended, running, _, check] = *words;
+        let [magic, version, boot, workers, ended, running, time_to_live, check] = *words;
         let is_ours = magic == MAGIC && version == VERSION && running == MOST_RUNNING as u64;
         let is_sane = (1..=MOST_WORKERS).contains(&workers) && (1..=MOST_ENDED).contains(&ended);
         let is_whole = check == seal.of(&words[..HEADER_WORDS - 1]);
-        (is_ours && is_sane && is_whole).then_some(Self { boot, workers: workers as usize, ended: ended as usize })
+        let (workers, ended) = (workers as usize, ended as usize);
+        (is_ours && is_sane && is_whole).then_some(Self { boot, workers, ended, time_to_live })
     }
 
     /// Where the pages of a worker begin.
@@ -100,7 +107,7 @@ impl Header {
     pub const RUNNING_BEGIN: usize = PAGE;
 
     pub fn ended_begin(&self) -> usize {
-        Self::RUNNING_BEGIN + (MOST_RUNNING * ENTRY).next_multiple_of(PAGE)
+        Self::RUNNING_BEGIN + (MOST_RUNNING * PLACE).next_multiple_of(PAGE)
     }
 
     pub fn file_size(&self) -> u64 {
@@ -109,6 +116,17 @@ impl Header {
 }
 
 impl Entry {
+    /// The first number of a running request, of those that one place has; each change adds one to it.
+    pub fn first_number(begun: u64) -> u64 {
+        begun << 32
+    }
+
+    /// The newer one of the whole entries of a running request's place.
+    pub fn of_place(words: &[u64], seal: Seal) -> Option<Self> {
+        let entries = words.chunks_exact(ENTRY_WORDS).filter_map(|words| Self::from_words(words, seal));
+        entries.max_by_key(|entry| entry.number)
+    }
+
     pub fn into_words(self, seal: Seal) -> [u64; ENTRY_WORDS] {
         let [first, second] = self.subject.into_words();
         let snapshot = self.snapshot.into_words();

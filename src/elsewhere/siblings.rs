@@ -1,12 +1,13 @@
 //! What other processes of this machine tell.
 
-use crate::layout::{BEGUN, ENTRY, ENTRY_WORDS, Entry, HEADER_WORDS, Header, MOST_RUNNING, RUNNING_END, Seal, TOLD};
+use crate::layout::{
+    BEGUN, ENTRY, ENTRY_WORDS, Entry, HEADER_WORDS, Header, MOST_RUNNING, PLACE, PLACE_WORDS, RUNNING_END, Seal, TOLD,
+};
 use crate::{Directory, Elsewhere};
 use progress::{End, Outcome, Side, Snapshot, Subject, Timestamp};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ const COARSE: u64 = 50;
 const ENTRIES_AT_ONCE: usize = 1024;
 
 /// How often a request is looked for that has just ended or begun where it is looked for.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 
 /// Words of a worker's first page that are looked at.
 const STATE_WORDS: usize = 3;
@@ -56,6 +57,8 @@ struct Open {
 struct Worker {
     begun: Option<u64>,
     told: Option<u64>,
+    /// When its running entries were read.
+    read: Timestamp,
     running: HashMap<Subject, Place>,
 }
 
@@ -74,6 +77,20 @@ impl Siblings {
         Self { directory, seal, own: own.to_string(), time_to_live, files, read: None, complaints }
     }
 
+    /// One more reader of the same files, which begins where this one has got. It complains of nothing that this one has seen.
+    pub fn fork(&self) -> Self {
+        let files = self.files.iter().filter_map(|(name, sibling)| Some((name.clone(), sibling.fork()?)));
+        Self {
+            directory: Arc::clone(&self.directory),
+            seal: self.seal,
+            own: self.own.clone(),
+            time_to_live: self.time_to_live,
+            files: files.collect(),
+            read: None,
+            complaints: Vec::new(),
+        }
+    }
+
     /// Gives all requests that have ended elsewhere, and are not known yet, to `adopt`, and removes files that have none any more.
     pub fn tend(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
         self.refresh(now);
@@ -85,7 +102,8 @@ impl Siblings {
             if open.is_running() && open.is_dead() {
                 open.end_all(seal, now, adopt);
             }
-            if open.last_end.after(time_to_live) <= now && open.is_dead() {
+            let longest = time_to_live.max(open.header.time_to_live);
+            if open.last_end.after(longest) <= now && open.is_dead() {
                 over.push(name.clone());
             }
         }
@@ -110,14 +128,17 @@ impl Siblings {
         }
         let Ok(names) = self.directory.names() else { return };
         self.files.retain(|name, _| names.contains(name));
+        let mut is_complete = true;
         for name in names.into_iter().filter(|name| *name != self.own) {
             if self.files.contains_key(&name) {
                 continue;
             }
             let sibling = match self.open(&name, now) {
                 Ok(open) => Sibling::Open(open),
-                // It is gone.
-                Err(None) => continue,
+                Err(None) => {
+                    is_complete = false;
+                    continue;
+                }
                 Err(Some(reason)) => {
                     self.complaints.push(format!("{name}: {reason}"));
                     Sibling::Skipped
@@ -128,12 +149,18 @@ impl Siblings {
         if self.read.is_none_or(|(time, _)| time != changed) {
             self.read = Some((changed, now));
         }
+        if !is_complete {
+            self.read = None;
+        }
     }
 
     fn open(&self, name: &str, now: Timestamp) -> Result<Open, Option<String>> {
         let file = match self.directory.open_private(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(None),
-            Err(error) => return Err(Some(error.to_string())),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                return Err(Some("it is a link".to_string()));
+            }
+            // It is gone, or there are too many files open: that passes.
+            Err(_) => return Err(None),
             Ok(file) => file.map_err(|reason| Some(reason.to_string()))?,
         };
         let mut words = [0_u64; HEADER_WORDS];
@@ -143,13 +170,16 @@ impl Siblings {
         if file.metadata().map_or(0, |metadata| metadata.len()) < header.file_size() {
             return Err(Some("it is cut off".to_string()));
         }
-        if header.boot != self.directory.boot() {
-            // Its times mean nothing any more.
-            let _ = self.directory.remove(name);
-            return Err(None);
-        }
         let workers = (0..header.workers).map(|_| Worker::default()).collect();
-        Ok(Open { file, header, workers, last_end: now })
+        let open = Open { file, header, workers, last_end: now };
+        if header.boot != self.directory.boot() {
+            // Its times mean nothing here.
+            if open.is_dead() {
+                let _ = self.directory.remove(name);
+            }
+            return Err(Some("it is of another start of the system".to_string()));
+        }
+        Ok(open)
     }
 }
 
@@ -163,10 +193,10 @@ impl Elsewhere for Siblings {
         self.refresh(now);
         let (seal, time_to_live) = (self.seal, self.time_to_live);
         for _ in 0..ATTEMPTS {
-            let mut newest: Option<(&mut Open, usize, Place)> = None;
+            let (mut newest, mut is_new) = (None::<(&mut Open, usize, Place)>, false);
             for sibling in self.files.values_mut() {
                 let Sibling::Open(open) = sibling else { continue };
-                open.catch_up(seal, time_to_live, now, adopt);
+                is_new |= open.catch_up(seal, time_to_live, now, adopt);
                 let found = open
                     .find(subject)
                     .filter(|(_, place)| newest.as_ref().is_none_or(|(_, _, other)| other.age < place.age));
@@ -174,7 +204,10 @@ impl Elsewhere for Siblings {
                     newest = Some((open, worker, place));
                 }
             }
-            let (open, worker, place) = newest?;
+            let Some((open, worker, place)) = newest else {
+                // What ends while that is read is in neither list: it is looked for until nothing happens meanwhile.
+                if is_new { continue } else { break }
+            };
             if let Some(entry) = open.running(worker, place.place, seal).filter(|entry| entry.subject == subject) {
                 if !open.is_dead() {
                     return Some(entry.snapshot);
@@ -189,9 +222,25 @@ impl Elsewhere for Siblings {
     }
 }
 
+impl Sibling {
+    fn fork(&self) -> Option<Self> {
+        let Self::Open(open) = self else { return Some(Self::Skipped) };
+        let workers = open.workers.iter().map(|worker| Worker { told: worker.told, ..Worker::default() });
+        let file = open.file.try_clone().ok()?;
+        Some(Self::Open(Open { file, header: open.header, workers: workers.collect(), last_end: open.last_end }))
+    }
+}
+
 impl Open {
-    /// Reads what is new.
-    fn catch_up(&mut self, seal: Seal, time_to_live: u64, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
+    /// Reads what is new; whether there was anything.
+    fn catch_up(
+        &mut self,
+        seal: Seal,
+        time_to_live: u64,
+        now: Timestamp,
+        adopt: &mut dyn FnMut(Subject, &Snapshot),
+    ) -> bool {
+        let mut is_new = false;
         for number in 0..self.workers.len() {
             let mut state = [0_u64; STATE_WORDS];
             let begin = self.header.worker(number);
@@ -200,12 +249,19 @@ impl Open {
             }
             if self.workers[number].told != Some(state[TOLD]) {
                 self.read_ended(number, state[TOLD], seal, time_to_live, now, adopt);
+                is_new = true;
             }
-            if self.workers[number].begun != Some(state[BEGUN]) {
-                self.read_running(number, state[RUNNING_END], seal);
-                self.workers[number].begun = Some(state[BEGUN]);
+            let worker = &self.workers[number];
+            // Where many run, they are not looked at again for each question.
+            let is_soon = state[RUNNING_END] > ENTRIES_AT_ONCE as u64 && now.since(worker.read) < COARSE;
+            if worker.begun != Some(state[BEGUN]) && !is_soon {
+                let is_whole = self.read_running(number, state[RUNNING_END], seal);
+                self.workers[number].begun = is_whole.then_some(state[BEGUN]);
+                self.workers[number].read = now;
+                is_new = true;
             }
         }
+        is_new
     }
 
     /// Reads the entries of ended requests that are new, up to the one with the number `end`.
@@ -258,15 +314,24 @@ impl Open {
         first
     }
 
-    /// Reads the entries of all requests that run.
-    fn read_running(&mut self, worker: usize, end: u64, seal: Seal) {
+    /// Reads the entries of all requests that run. Whether all of them could be.
+    fn read_running(&mut self, worker: usize, end: u64, seal: Seal) -> bool {
+        let mut is_whole = true;
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(MOST_RUNNING);
         let mut running = HashMap::new();
         for first in (0..end).step_by(ENTRIES_AT_ONCE) {
-            let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + first * ENTRY) as u64;
-            let Some(words) = self.read(offset, ENTRIES_AT_ONCE.min(end - first)) else { break };
-            for (words, place) in words.chunks_exact(ENTRY_WORDS).zip(first..) {
-                let Some(entry) = Entry::from_words(words, seal) else { continue };
+            let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + first * PLACE) as u64;
+            let Some(words) = self.read(offset, 2 * ENTRIES_AT_ONCE.min(end - first)) else { break };
+            for (words, place) in words.chunks_exact(PLACE_WORDS).zip(first..) {
+                if words.iter().all(|word| *word == 0) {
+                    continue;
+                }
+                // It may be written just now.
+                let entry = Entry::of_place(words, seal).or_else(|| self.running(worker, place, seal));
+                let Some(entry) = entry else {
+                    is_whole = false;
+                    continue;
+                };
                 let new = Place { place, age: (entry.snapshot.began, entry.number) };
                 let known = running.entry(entry.subject).or_insert(new);
                 if known.age < new.age {
@@ -275,6 +340,7 @@ impl Open {
             }
         }
         self.workers[worker].running = running;
+        is_whole
     }
 
     fn find(&self, subject: Subject) -> Option<(usize, Place)> {
@@ -289,10 +355,10 @@ impl Open {
 
     /// A running request, as it is now.
     fn running(&self, worker: usize, place: usize, seal: Seal) -> Option<Entry> {
-        let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + place * ENTRY) as u64;
+        let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + place * PLACE) as u64;
         for _ in 0..ATTEMPTS {
             // It may be written just now.
-            if let Some(entry) = Entry::from_words(&self.read(offset, 1)?, seal) {
+            if let Some(entry) = Entry::of_place(&self.read(offset, 2)?, seal) {
                 return Some(entry);
             }
         }

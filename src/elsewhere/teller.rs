@@ -1,10 +1,12 @@
 //! What this process tells others.
 
 use crate::Directory;
-use crate::layout::{BEGUN, ENTRY, ENTRY_WORDS, Entry, Header, MOST_RUNNING, PAGE, RUNNING_END, Seal, TOLD};
+use crate::directory::DRAFT;
+use crate::layout::{BEGUN, ENTRY, Entry, Header, MOST_RUNNING, PAGE, PLACE, PLACE_WORDS, RUNNING_END, Seal, TOLD};
 use memmap2::{MmapMut, MmapOptions};
 use progress::{Snapshot, Subject, Timestamp};
 use rustix::fs::{FallocateFlags, FlockOperation};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,7 +38,7 @@ pub struct Teller {
     header: Header,
     seal: Seal,
     /// Places of running requests below `running_end` that have none.
-    free: Vec<u32>,
+    free: BTreeSet<u32>,
     running_end: u32,
     /// How many entries the portion that running requests reach has room for.
     running_room: usize,
@@ -72,16 +74,20 @@ pub(crate) fn make_room(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::R
 }
 
 impl Tellers {
-    /// A new file in a directory, for so many workers, and so many requests that have ended at a time.
+    /// A new file in a directory, for so many workers, and so many requests that have ended at a time and are known for so many
+    /// milliseconds.
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub fn new(directory: &Directory, workers: usize, ended: usize) -> io::Result<Self> {
+    pub fn new(directory: &Directory, workers: usize, ended: usize, time_to_live: u64) -> io::Result<Self> {
         let ended = (ended.div_ceil(workers).saturating_mul(2)).next_multiple_of(PER_PORTION);
-        let header = Header { boot: directory.boot(), workers, ended };
-        let (draft, mut file) = directory.create_draft()?;
-        let name = format!("{}-{draft}{ENDING}", std::process::id());
+        let header = Header { boot: directory.boot(), workers, ended, time_to_live };
         let seal = directory.seal();
+        if Header::from_words(&header.into_words(seal), seal).is_none() {
+            return Err(io::Error::other("there are too many workers"));
+        }
+        let (draft, mut file) = directory.create_draft()?;
+        let name = format!("{}-{}{ENDING}", std::process::id(), draft.trim_start_matches(DRAFT));
         let prepared = make_room(file.as_fd(), 0, PAGE as u64)
             .and_then(|()| file.write_all(bytemuck::cast_slice(&header.into_words(seal))))
             .and_then(|()| file.set_len(header.file_size()))
@@ -121,7 +127,7 @@ impl Tellers {
             begin,
             header: self.header,
             seal: self.seal,
-            free: Vec::new(),
+            free: BTreeSet::new(),
             running_end: 0,
             running_room: 0,
             number: 0,
@@ -135,7 +141,7 @@ impl Tellers {
 impl Teller {
     /// Tells of a request that has begun. `None` where there is no room.
     pub fn begin(&mut self, subject: Subject, snapshot: &Snapshot) -> Option<Slot> {
-        let place = match self.free.pop() {
+        let place = match self.free.pop_first() {
             Some(place) => place,
             None => {
                 let place = self.running_end;
@@ -147,7 +153,7 @@ impl Teller {
             }
         };
         self.number += 1;
-        let entry = Entry { subject, number: self.number, snapshot: *snapshot };
+        let entry = Entry { subject, number: Entry::first_number(self.number), snapshot: *snapshot };
         self.write(running_offset(place), &entry.into_words(self.seal));
         fence(Release);
         self.set(RUNNING_END, self.running_end.into());
@@ -157,25 +163,39 @@ impl Teller {
 
     /// Tells how far a running request is.
     pub fn tell(&mut self, Slot(place): Slot, snapshot: &Snapshot) {
-        let offset = running_offset(place);
-        let Some(entry) = Entry::from_words(self.words(offset), self.seal) else { return };
-        let entry = Entry { snapshot: *snapshot, ..entry };
+        let Some(entry) = self.running(place) else { return };
+        let entry = Entry { number: entry.number + 1, snapshot: *snapshot, ..entry };
+        // In the place of the older one.
+        let offset = running_offset(place) + (entry.number % 2) as usize * ENTRY;
         self.write(offset, &entry.into_words(self.seal));
     }
 
     /// Tells that a request has ended, and how, where its id belongs to no newer one. What is over by now gives its room back. Whether
     /// there was room to tell it.
     pub fn end(&mut self, Slot(place): Slot, ended: Option<&Snapshot>, time_to_live: u64, now: Timestamp) -> bool {
-        let offset = running_offset(place);
-        let told = match (Entry::from_words(self.words(offset), self.seal), ended) {
+        let told = match (self.running(place), ended) {
             (Some(entry), Some(snapshot)) => self.append(Entry { snapshot: *snapshot, ..entry }, time_to_live, now),
             _ => true,
         };
         fence(Release);
-        self.write(offset, &[0; ENTRY_WORDS]);
+        self.write(running_offset(place), &[0; PLACE_WORDS]);
+        self.free.insert(place);
+        while self.running_end > 0 && self.free.remove(&(self.running_end - 1)) {
+            self.running_end -= 1;
+        }
+        self.set(RUNNING_END, self.running_end.into());
         self.count_change();
-        self.free.push(place);
         told
+    }
+
+    /// Tells of no running request any more.
+    pub fn forget(&mut self) {
+        for place in 0..self.running_end {
+            self.write(running_offset(place), &[0; PLACE_WORDS]);
+        }
+        (self.free, self.running_end) = (BTreeSet::new(), 0);
+        self.set(RUNNING_END, 0);
+        self.count_change();
     }
 
     fn append(&mut self, entry: Entry, time_to_live: u64, now: Timestamp) -> bool {
@@ -200,7 +220,7 @@ impl Teller {
         }
         let offset = self.begin + running_offset(place) as u64;
         let has_room = make_room(self.file.as_fd(), offset, PORTION as u64).is_ok();
-        self.running_room += if has_room { PER_PORTION } else { 0 };
+        self.running_room += if has_room { PORTION / PLACE } else { 0 };
         has_room
     }
 
@@ -245,6 +265,11 @@ impl Teller {
         self.set(BEGUN, begun.wrapping_add(1));
     }
 
+    fn running(&self, place: u32) -> Option<Entry> {
+        let offset = running_offset(place);
+        Entry::of_place(bytemuck::cast_slice(&self.map[offset..offset + PLACE]), self.seal)
+    }
+
     fn words(&self, offset: usize) -> &[u64] {
         bytemuck::cast_slice(&self.map[offset..offset + ENTRY])
     }
@@ -260,5 +285,5 @@ impl Teller {
 }
 
 fn running_offset(place: u32) -> usize {
-    Header::RUNNING_BEGIN + place as usize * ENTRY
+    Header::RUNNING_BEGIN + place as usize * PLACE
 }

@@ -4,7 +4,7 @@ use super::budget::Budget;
 use std::fmt;
 
 /// A moment on a clock that never goes back, in milliseconds since a moment of the clock's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

@@ -67,6 +67,11 @@ pub trait Counters: Clone {
     /// The numbers now.
     fn read(&self) -> Numbers;
 
+    /// The numbers that are told while it runs, where those are not to be newer than what others have heard.
+    fn told(&self) -> Numbers {
+        self.read()
+    }
+
     /// What else is known of the request, where that is kept.
     fn details(&self) -> Option<&Arc<Details>> {
         None

@@ -166,7 +166,7 @@ impl<C: Counters> Shard<C> {
         let outcome = Outcome { status, end, began, ended };
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
-            End::BrokenOff(_) => (running.numbers(), matches!(running.response, Response::Sized(_))),
+            End::BrokenOff(_) => (running.expecting(given), matches!(running.response, Response::Sized(_))),
         };
         self.counts.add(numbers, &outcome);
         let mut ended = Ended { numbers, is_sized, outcome, is_newest: !is_superseded, watched: None };
@@ -193,14 +193,14 @@ impl<C: Counters> Shard<C> {
         Some(ended)
     }
 
-    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here or has ended here since. Without
+    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or began no earlier. Without
     /// memory, or where all entries run, it stays unknown.
     pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) {
         let Some(outcome) = snapshot.outcome else { return };
         let Limits { time_to_live, budget } = limits;
         let is_over = outcome.ended.after(time_to_live.milliseconds()) <= now;
         let old = self.find(fingerprint);
-        let is_newer = |place: u32| place & RUNNING == 0 && self.history.get(place).ended() < outcome.ended;
+        let is_newer = |place: u32| place & RUNNING == 0 && self.history.get(place).snapshot().began < outcome.began;
         if is_over || !old.is_none_or(is_newer) || !self.allowance.spend(budget) && !self.evict() {
             return;
         }
@@ -432,9 +432,13 @@ impl<C: Counters> Shard<C> {
 
 impl<C: Counters> Running<C> {
     fn numbers(&self) -> Numbers {
+        self.expecting(self.counters.told())
+    }
+
+    fn expecting(&self, numbers: Numbers) -> Numbers {
         match self.response {
-            Response::Awaited | Response::Begun => self.counters.read(),
-            Response::Sized(size) => self.counters.read().expecting(size),
+            Response::Awaited | Response::Begun => numbers,
+            Response::Sized(size) => numbers.expecting(size),
         }
     }
 

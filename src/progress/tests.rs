@@ -377,7 +377,7 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     assert_eq!(look_up(&table, b"one", Timestamp(6_000)), Some(one));
     assert_eq!([received(b"one", 6_999), received(b"one", 7_000)], [Some(7), None]);
     // The older of two is not taken over, nor what is over or has not ended.
-    adopt(b"one", ended(8, 4_000, 4_900), 6_000);
+    adopt(b"one", ended(8, 3_900, 5_900), 6_000);
     adopt(b"over", ended(9, 1_000, 3_000), 6_000);
     let running = Snapshot { outcome: None, ..one };
     adopt(b"running", running, 6_000);
