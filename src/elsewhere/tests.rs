@@ -369,6 +369,12 @@ fn a_directory_that_cannot_be_used_is_refused() {
     for path in [&file, &folder.path().join("none")] {
         assert!(refused(path).starts_with("expected a directory: "), "{}", refused(path));
     }
+    let shared = folder.path().join("shared");
+    fs::create_dir(&shared).expect("it is new");
+    for mode in [0o770, 0o707, 0o1777] {
+        fs::set_permissions(&shared, Permissions::from_mode(mode)).expect("it is ours");
+        assert_eq!(refused(&shared), "expected a directory that nobody but its user writes to", "{mode:o}");
+    }
     let key = folder.path().join("key");
     for (bytes, mode) in [(16, 0o644), (15, 0o600), (17, 0o600), (0, 0o600)] {
         fs::write(&key, vec![b'k'; bytes]).expect("it is written");

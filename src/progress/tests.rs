@@ -384,6 +384,10 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     assert_eq!([received(b"one", 6_000), received(b"over", 6_000), received(b"running", 6_000)], [Some(7), None, None]);
     adopt(b"one", ended(10, 5_000, 5_900), 6_000);
     assert_eq!(received(b"one", 6_000), Some(10));
+    // Of two that ended, the one counts that began later, whichever ended or was heard of last.
+    adopt(b"four", ended(13, 4_500, 5_000), 6_000);
+    adopt(b"four", ended(14, 4_000, 5_500), 6_000);
+    assert_eq!(received(b"four", 6_000), Some(13));
     // What runs here is newer; what is told late has taken the time that it took.
     let ticket = table.track(id(b"two"), &STILL, Timestamp(6_000)).expect("there is room");
     adopt(b"two", ended(11, 5_000, 6_100), 6_200);

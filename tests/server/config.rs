@@ -179,6 +179,10 @@ pub const TESTS: &[Test] = &[
         let expected = "progress.store: expected a directory that can be written to: No such file or directory (os error 2), got \"/proc\"";
         setup("progress.store", json!("/proc"), expected);
     }),
+    Test::new("config::a_store_that_others_write_to_is_refused", || {
+        let expected = "progress.store: expected a directory that nobody but its user writes to, got \"/tmp\"";
+        setup("progress.store", json!("/tmp"), expected);
+    }),
     Test::new("config::a_store_number_is_refused", || {
         setup("progress.store", json!(3), "progress.store: expected the path of a directory, got number");
     }),
