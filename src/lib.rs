@@ -133,8 +133,8 @@ impl Module for Progress {
         track::responding(plugin, vr, beginning);
     }
 
-    fn handle_tunnel_end(plugin: Plugin<'_>, word: usize, closing: Closing) {
-        track::tunnel_ended(plugin, word, closing);
+    fn handle_tunnel_end(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: Closing) {
+        track::tunnel_ended(plugin, vr, word, closing);
     }
 
     fn handle_close(plugin: Plugin<'_>, connection: Connection<'_>) {

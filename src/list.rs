@@ -25,16 +25,19 @@ pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress
 pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
     let progress = plugin.module();
     let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
-    let Ok(totals) = table.totals() else { return };
+    if table.is_off() {
+        return;
+    }
     let query = match ListQuery::new(vr.query()) {
         Ok(query) => query,
         Err(error) => return refuse(vr, &error),
     };
-    set_headers(vr, b"application/json");
+    set_headers(vr, "application/json");
     if vr.method() == Some(Method::HEAD) {
         vr.respond(200, b"");
         return;
     }
+    let Ok(totals) = table.totals() else { return };
     let mut list = List::new(query, has_ids, config::success(vr, plugin), clock::unix_time);
     let (now, mut body) = (clock::now(), Vec::new());
     list.begin(&totals, progress.watchers(), now, &mut body);
@@ -51,12 +54,13 @@ pub fn answer(plugin: Plugin<'_>, vr: VRequest<'_>, has_ids: bool) {
 
 /// Answers a request whose query string has a parameter that is none.
 pub fn refuse(vr: VRequest<'_>, error: &ListError) {
-    set_headers(vr, b"text/plain");
+    set_headers(vr, "text/plain");
     vr.respond(400, format!("{error}\n").as_bytes());
 }
 
-fn set_headers(vr: VRequest<'_>, content_type: &[u8]) {
-    vr.set_response_header("Content-Type", content_type);
+/// Gives an answer for operators the headers that all of them have.
+pub fn set_headers(vr: VRequest<'_>, content_type: &str) {
+    vr.set_response_header("Content-Type", content_type.as_bytes());
     vr.set_response_header("X-Content-Type-Options", b"nosniff");
     vr.set_response_header("Cache-Control", b"no-store");
 }

@@ -1,13 +1,15 @@
 //! `progress.metrics`: numbers for monitoring.
 
 use crate::config;
+use crate::list::set_headers;
 use crate::shared::{Plugin, Progress};
 use lighttpd2::{ActionFn, Refusal, VRequest, Value};
 use progress::{Metrics, MetricsText};
 
 /// The action with its value, which is none.
-pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
+pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     config::nothing("progress.metrics", value)?;
+    progress.keep_counts();
     Ok(Box::new(metrics))
 }
 
@@ -22,9 +24,7 @@ fn metrics(plugin: Plugin<'_>, vr: VRequest<'_>) {
         watchers: progress.watchers() as u64,
     };
     let form = MetricsText::accepted(vr.header("Accept"));
-    vr.set_response_header("Content-Type", form.content_type().as_bytes());
+    set_headers(vr, form.content_type());
     vr.add_response_header("Vary", b"Accept");
-    vr.set_response_header("X-Content-Type-Options", b"nosniff");
-    vr.set_response_header("Cache-Control", b"no-store");
     vr.respond(200, metrics.write(form).as_bytes());
 }

@@ -31,8 +31,9 @@ pub struct Progress {
     /// How many may watch, and how many more.
     most_watchers: AtomicUsize,
     watchers_left: AtomicUsize,
-    /// Whether anybody can list requests.
+    /// Whether anybody can list requests, or ask for numbers over all of them.
     keeps_details: AtomicBool,
+    keeps_counts: AtomicBool,
     /// What is shared with other processes, if anything is.
     store: OnceLock<Store>,
     is_stopping: AtomicBool,
@@ -54,12 +55,12 @@ pub struct Live {
     /// Where somebody can ask for them.
     pub details: Option<Arc<Details>>,
     /// What other processes have heard of it, where they do.
-    pub told: Option<Arc<Told>>,
+    pub told: Option<Arc<ToldNumbers>>,
 }
 
-/// Numbers that one thread writes and any reads, each by itself.
+/// Numbers that other processes have heard of: one thread writes them, and any reads them, each by itself.
 #[derive(Default)]
-pub struct Told {
+pub struct ToldNumbers {
     received: AtomicU64,
     sent: AtomicU64,
     /// One more than that, or 0 where it is not known.
@@ -67,7 +68,13 @@ pub struct Told {
     response_size: AtomicU64,
 }
 
-impl Told {
+impl ToldNumbers {
+    pub fn new(numbers: Numbers) -> Self {
+        let told = Self::default();
+        told.set(numbers);
+        told
+    }
+
     /// Makes it these.
     pub fn set(&self, numbers: Numbers) {
         // Never more is sent than there is to send, whoever reads in between.
@@ -124,7 +131,10 @@ impl Progress {
             self.most_watchers.store(settings.watchers.count(), Relaxed);
             self.watchers_left.store(settings.watchers.count(), Relaxed);
             let key = self.store().map_or_else(|| Key::new(&key), Store::key);
-            self.table.get_or_init(|| Table::new(settings.time_to_live, settings.entries, key));
+            self.table.get_or_init(|| {
+                let table = Table::new(settings.time_to_live, settings.entries, key);
+                if self.keeps_counts.load(Relaxed) { table.counting() } else { table }
+            });
         });
         Ok(())
     }
@@ -161,9 +171,15 @@ impl Progress {
         self.tallies.get().map(|tallies| tallies.iter().collect()).unwrap_or_default()
     }
 
-    /// From now on requests can be listed.
+    /// Requests can be listed.
     pub fn keep_details(&self) {
         self.keeps_details.store(true, Relaxed);
+        self.keep_counts();
+    }
+
+    /// Numbers over all requests can be asked for.
+    pub fn keep_counts(&self) {
+        self.keeps_counts.store(true, Relaxed);
     }
 
     /// Whether requests can be listed.

@@ -3,7 +3,7 @@
 use crate::shared::{Plugin, Progress};
 use crate::{config, list};
 use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
-use progress::ListQuery;
+use progress::{ListQuery, Table};
 
 /// The whole page, which asks for nothing but its own address with `data=list`.
 const PAGE: &str = include_str!("status.html");
@@ -29,7 +29,7 @@ pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress
 
 /// Answers with the page, where there is something to show.
 fn show(plugin: Plugin<'_>, vr: VRequest<'_>) {
-    if plugin.module().table().is_none_or(|table| table.totals().is_err()) {
+    if plugin.module().table().is_none_or(Table::is_off) {
         return;
     }
     let mut random = [0; 16];
@@ -43,15 +43,8 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>) {
          frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'"
     );
-    let headers: [(&str, &[u8]); 5] = [
-        ("Content-Type", b"text/html; charset=utf-8"),
-        ("Content-Security-Policy", policy.as_bytes()),
-        ("X-Content-Type-Options", b"nosniff"),
-        ("Referrer-Policy", b"no-referrer"),
-        ("Cache-Control", b"no-store"),
-    ];
-    for (name, value) in headers {
-        vr.set_response_header(name, value);
-    }
+    list::set_headers(vr, "text/html; charset=utf-8");
+    vr.set_response_header("Content-Security-Policy", policy.as_bytes());
+    vr.set_response_header("Referrer-Policy", b"no-referrer");
     vr.respond(200, PAGE.replace(NONCE, &nonce).as_bytes());
 }

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
 use elsewhere::{Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
-use progress::{Counters, Ended, Key, Off, Response, Snapshot, Subject, Table, TimeToLive, Timestamp};
+use progress::{Counters, Ended, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
@@ -153,15 +153,12 @@ impl Local {
                     return false;
                 }
             };
-            let numbers = match known.response {
-                Response::Sized(size) => live.read().expecting(size),
-                Response::Awaited | Response::Begun => live.read(),
-            };
-            let snapshot = Snapshot { numbers, ..known };
+            let numbers = live.read();
+            let snapshot = Snapshot { numbers: known.response.of(numbers), ..known };
             if snapshot.outcome.is_none() && snapshot != *last {
                 teller.tell(Slot::from_number(number), &snapshot);
                 // Who asks here hears no more than who asks elsewhere.
-                live.told.iter().for_each(|told| told.set(live.read()));
+                live.told.iter().for_each(|told| told.set(numbers));
                 *last = snapshot;
             }
         }

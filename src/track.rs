@@ -1,6 +1,6 @@
 //! The life of a tracked request.
 
-use crate::shared::{Live, Plugin, Progress, Told};
+use crate::shared::{Live, Plugin, Progress, ToldNumbers};
 use crate::{clock, config, id};
 use elsewhere::Slot;
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value};
@@ -51,9 +51,7 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let (subject, now) = (table.subject(id), clock::now());
     let mut live = Live { counters, details, told: None };
     if plugin.module().store().is_some() {
-        let told = Told::default();
-        told.set(live.read());
-        live.told = Some(Arc::new(told));
+        live.told = Some(Arc::new(ToldNumbers::new(live.read())));
     }
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
@@ -128,7 +126,7 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    let ended = finish(plugin, table, tracked, vr.status(), end);
+    let ended = finish(plugin, vr, table, tracked, vr.status(), end);
     if let Some(ended) = ended.filter(|_| config::has_environment(vr, plugin)) {
         tell_environment(plugin, vr, &ended.snapshot());
     }
@@ -147,18 +145,25 @@ fn tell_environment(plugin: Plugin<'_>, vr: VRequest<'_>, snapshot: &Snapshot) {
 }
 
 /// `handle_tunnel_end`: ends the entry of a request that had become a connection of another protocol.
-pub fn tunnel_ended(plugin: Plugin<'_>, word: usize, closing: Closing) {
+pub fn tunnel_ended(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: Closing) {
     let (Some(tracked), Some(table)) = (Tracked::from_word(word), plugin.module().table()) else { return };
-    finish(plugin, table, tracked, SWITCHING_PROTOCOLS, end(closing));
+    finish(plugin, vr, table, tracked, SWITCHING_PROTOCOLS, end(closing));
 }
 
-/// Ends the entry of a request, and tells those who watch it.
-fn finish(plugin: Plugin<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) -> Option<Ended> {
+/// Ends the entry of a request, and tells those who watch it, and other processes.
+fn finish(
+    plugin: Plugin<'_>,
+    vr: VRequest<'_>,
+    table: &Table<Live>,
+    tracked: Tracked,
+    status: i32,
+    end: End,
+) -> Option<Ended> {
     let now = clock::now();
     let ended = table.finish(tracked.ticket, status, end, now)?;
     if let (Some(slot), Some(store)) = (tracked.slot, plugin.module().store()) {
         // As the server stops there may be no worker any more: others find its end by themselves.
-        plugin.desk().inspect(|desk| desk.local().store.end(store, slot, &ended, now));
+        vr.desk(plugin).inspect(|desk| desk.local().store.end(store, slot, &ended, now));
     }
     if let Some(watched) = ended.watched {
         Progress::tell_ended(plugin, watched);

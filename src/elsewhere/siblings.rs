@@ -321,7 +321,10 @@ impl Open {
         let mut running = HashMap::new();
         for first in (0..end).step_by(ENTRIES_AT_ONCE) {
             let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + first * PLACE) as u64;
-            let Some(words) = self.read(offset, 2 * ENTRIES_AT_ONCE.min(end - first)) else { break };
+            let Some(words) = self.read(offset, 2 * ENTRIES_AT_ONCE.min(end - first)) else {
+                is_whole = false;
+                break;
+            };
             for (words, place) in words.chunks_exact(PLACE_WORDS).zip(first..) {
                 if words.iter().all(|word| *word == 0) {
                     continue;

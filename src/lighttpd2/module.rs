@@ -52,7 +52,7 @@ pub trait Module: Default + Send + Sync + 'static {
     fn handle_response(plugin: Plugin<'_, Self>, vr: VRequest<'_>, beginning: Beginning);
 
     /// A connection that [became one of another protocol](VRequest::hear_tunnel) ends; `word` was kept for this.
-    fn handle_tunnel_end(plugin: Plugin<'_, Self>, word: usize, closing: Closing);
+    fn handle_tunnel_end(plugin: Plugin<'_, Self>, vr: VRequest<'_>, word: usize, closing: Closing);
 
     /// A connection ends a request or breaks off. Only called where the module's [slot](super::Slot) of the request is set.
     fn handle_close(plugin: Plugin<'_, Self>, connection: Connection<'_>);

@@ -1,6 +1,6 @@
 //! A module's plugin, as lighttpd2 keeps it.
 
-use super::desk::{Desk, Desks};
+use super::desk::Desks;
 use super::response::{self, Ears};
 use super::timer::Timers;
 use super::trampolines as call;
@@ -61,12 +61,6 @@ impl<'a, M: Module> Plugin<'a, M> {
     /// The same at all workers.
     pub fn wake_all(self) {
         (0..self.data().desks.count()).for_each(|worker| self.wake(worker));
-    }
-
-    /// What it has at the worker whose thread this is, if it is one.
-    pub fn desk(self) -> Option<Desk<'a, M>> {
-        let desks = &self.data().desks;
-        (0..desks.count()).find_map(|worker| desks.at(worker))
     }
 
     pub(super) fn data(self) -> &'a Data<M> {

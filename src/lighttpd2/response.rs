@@ -207,7 +207,10 @@ unsafe extern "C" fn tunnel_event<M: Module>(stream: *mut sys::liStream, event: 
             let word = plugin.data().ears.tunnels.lock().unwrap_or_else(PoisonError::into_inner).remove(&con.addr());
             let vr = VRequest::new((*con).mainvr);
             if let Some(word) = word {
-                guard(|| M::handle_tunnel_end(plugin, word, closing), |panic| report_in(vr, plugin, M::NAME, panic));
+                guard(
+                    || M::handle_tunnel_end(plugin, vr, word, closing),
+                    |panic| report_in(vr, plugin, M::NAME, panic),
+                );
             }
         }
         original(stream, event);

@@ -6,7 +6,7 @@ use super::{End, Numbers, Outcome, Statuses};
 const ENDINGS: usize = 1 + End::ALL.len();
 
 /// What requests that have ended were, all in all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// How many ended: done, with a status that is no success, and broken off by the client, by the server, by a timeout.
     pub finished: [u64; ENDINGS],
@@ -25,26 +25,23 @@ pub struct Counts {
 }
 
 /// How many values are how large.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Histogram {
-    /// The largest value of each part but the last, which has no end.
-    pub bounds: &'static [u64],
-    /// How many values there are in each part.
-    pub counts: [u64; Self::PARTS],
+    /// How many values there are up to each bound, and not up to the one before; the last are larger than all.
+    pub counts: [u64; Self::BOUNDS + 1],
     /// All values together.
     pub sum: u64,
 }
 
 impl Histogram {
-    /// How many parts there are.
-    pub const PARTS: usize = 13;
+    const BOUNDS: usize = 12;
 
-    /// A tenth of a second to six hours, in milliseconds.
-    const DURATIONS: &[u64] =
-        &[100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000, 21_600_000];
+    /// Bounds of durations, in milliseconds: a tenth of a second to six hours.
+    pub const DURATIONS: [u64; Self::BOUNDS] =
+        [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000, 21_600_000];
 
-    /// A kilobyte to 100 gigabytes.
-    const SIZES: &[u64] = &[
+    /// Bounds of sizes, in bytes: a kilobyte to 100 gigabytes.
+    pub const SIZES: [u64; Self::BOUNDS] = [
         1_000,
         10_000,
         100_000,
@@ -59,14 +56,9 @@ impl Histogram {
         100_000_000_000,
     ];
 
-    fn new(bounds: &'static [u64]) -> Self {
-        Self { bounds, counts: [0; Self::PARTS], sum: 0 }
-    }
-
-    #[inline]
-    fn add(&mut self, value: u64) {
+    fn add(&mut self, bounds: &[u64; Self::BOUNDS], value: u64) {
         // Most values are small.
-        let part = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
+        let part = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
         self.counts[part] += 1;
         self.sum = self.sum.saturating_add(value);
     }
@@ -77,34 +69,16 @@ impl Histogram {
     }
 }
 
-const _: () =
-    assert!(Histogram::DURATIONS.len() + 1 == Histogram::PARTS && Histogram::SIZES.len() + 1 == Histogram::PARTS);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            finished: [0; ENDINGS],
-            received: 0,
-            sent: 0,
-            evicted: 0,
-            durations: Histogram::new(Histogram::DURATIONS),
-            request_sizes: Histogram::new(Histogram::SIZES),
-            response_sizes: Histogram::new(Histogram::SIZES),
-        }
-    }
-}
-
 impl Counts {
     /// One more has ended.
-    #[inline]
     pub(crate) fn add(&mut self, numbers: Numbers, outcome: &Outcome) {
         let is_done = outcome.is_success(&Statuses::GOOD_OR_REDIRECT);
         let ending = if is_done { 0 } else { 1 + outcome.end.into_bits() as usize };
         self.finished[ending] += 1;
         self.add_bytes(numbers);
-        self.durations.add(outcome.ended.since(outcome.began));
-        self.request_sizes.add(numbers.received());
-        self.response_sizes.add(numbers.sent());
+        self.durations.add(&Histogram::DURATIONS, outcome.ended.since(outcome.began));
+        self.request_sizes.add(&Histogram::SIZES, numbers.received());
+        self.response_sizes.add(&Histogram::SIZES, numbers.sent());
     }
 
     /// The names of the ways to end that [`finished`](Self::finished) counts, in that order.
@@ -172,8 +146,8 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_all_bounds_is_counted_last() {
-        let mut histogram = Histogram::new(Histogram::SIZES);
-        [u64::MAX, u64::MAX, 100_000_000_001].into_iter().for_each(|value| histogram.add(value));
+        let mut histogram = Histogram::default();
+        [u64::MAX, u64::MAX, 100_000_000_001].into_iter().for_each(|value| histogram.add(&Histogram::SIZES, value));
         assert_eq!((histogram.counts[12], histogram.sum), (3, u64::MAX));
     }
 }

@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn table() -> Table<Still> {
-        Table::new(TimeToLive::default(), Entries::default(), Key::new(b"not random at al"))
+        Table::new(TimeToLive::default(), Entries::default(), Key::new(b"not random at al")).counting()
     }
 
     /// Tracks a request of that name, which began so many seconds ago.

@@ -2,7 +2,7 @@
 
 use super::{Counts, Histogram, State, Tallied, Tally, Totals};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
@@ -43,7 +43,9 @@ enum Values {
     Bytes(fn(&Metrics) -> u64),
     /// One for each value of a label.
     Labelled(&'static str, fn(&Metrics) -> Vec<(&'static str, u64)>),
-    Histogram(Unit, f64, fn(&Metrics) -> &Histogram),
+    /// Durations in milliseconds, or sizes in bytes.
+    Durations(fn(&Metrics) -> &Histogram),
+    Sizes(fn(&Metrics) -> &Histogram),
 }
 
 /// Milliseconds in a second.
@@ -107,17 +109,17 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "request_duration",
         help: "How long tracked requests took",
-        values: Values::Histogram(Unit::Seconds, MILLISECONDS, |metrics| &metrics.totals.counts.durations),
+        values: Values::Durations(|metrics| &metrics.totals.counts.durations),
     },
     Family {
         name: "request_size",
         help: "How much of the bodies of tracked requests was received",
-        values: Values::Histogram(Unit::Bytes, 1.0, |metrics| &metrics.totals.counts.request_sizes),
+        values: Values::Sizes(|metrics| &metrics.totals.counts.request_sizes),
     },
     Family {
         name: "response_size",
         help: "How much of the responses to tracked requests was sent",
-        values: Values::Histogram(Unit::Bytes, 1.0, |metrics| &metrics.totals.counts.response_sizes),
+        values: Values::Sizes(|metrics| &metrics.totals.counts.response_sizes),
     },
 ];
 
@@ -165,7 +167,8 @@ impl Family {
             Values::Version(_) | Values::Gauge(_) => (None, MetricType::Gauge),
             Values::Counter(_) | Values::Labelled(..) => (None, MetricType::Counter),
             Values::Bytes(_) => (Some(&Unit::Bytes), MetricType::Counter),
-            Values::Histogram(unit, ..) => (Some(unit), MetricType::Histogram),
+            Values::Durations(_) => (Some(&Unit::Seconds), MetricType::Histogram),
+            Values::Sizes(_) => (Some(&Unit::Bytes), MetricType::Histogram),
         };
         let mut metric = encoder.encode_descriptor(self.name, self.help, unit, kind)?;
         match &self.values {
@@ -179,13 +182,18 @@ impl Family {
                 let labels = [(*label, name)];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
             }),
-            Values::Histogram(_, scale, histogram) => {
-                let Histogram { bounds, counts, sum } = histogram(metrics);
-                let bounds = bounds.iter().map(|bound| *bound as f64 / scale).chain([f64::INFINITY]);
-                let buckets: Vec<_> = bounds.zip(*counts).collect();
-                metric.encode_histogram::<NoLabelSet>(*sum as f64 / scale, counts.iter().sum(), &buckets, None)
-            }
+            Values::Durations(histogram) => histogram(metrics).encode(&Histogram::DURATIONS, MILLISECONDS, &mut metric),
+            Values::Sizes(histogram) => histogram(metrics).encode(&Histogram::SIZES, 1.0, &mut metric),
         }
+    }
+}
+
+impl Histogram {
+    /// Writes it in a unit that has so many of its own.
+    fn encode(&self, bounds: &[u64], scale: f64, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        let bounds = bounds.iter().map(|bound| *bound as f64 / scale).chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(self.counts).collect();
+        metric.encode_histogram::<NoLabelSet>(self.sum as f64 / scale, self.counts.iter().sum(), &buckets, None)
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Shard<C> {
     /// How many records of the history are superseded.
     superseded: usize,
     allowance: Allowance,
-    counts: Counts,
+    /// Where somebody asks for them.
+    counts: Option<Box<Counts>>,
 }
 
 /// A request as it is listed.
@@ -93,12 +94,17 @@ impl<C> Default for Shard<C> {
             history: History::default(),
             superseded: 0,
             allowance: Allowance::default(),
-            counts: Counts::default(),
+            counts: None,
         }
     }
 }
 
 impl<C: Counters> Shard<C> {
+    /// Counts what ends from now on.
+    pub fn count_ends(&mut self) {
+        self.counts = Some(Box::default());
+    }
+
     /// Begins a running entry, to which the id with this fingerprint belongs from now on. Returns its index. Where the budget
     /// is used up, the oldest finished entry gives way.
     ///
@@ -166,9 +172,11 @@ impl<C: Counters> Shard<C> {
         let outcome = Outcome { status, end, began, ended };
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
-            End::BrokenOff(_) => (running.expecting(given), matches!(running.response, Response::Sized(_))),
+            End::BrokenOff(_) => (running.response.of(given), matches!(running.response, Response::Sized(_))),
         };
-        self.counts.add(numbers, &outcome);
+        if let Some(counts) = &mut self.counts {
+            counts.add(numbers, &outcome);
+        }
         let mut ended = Ended { numbers, is_sized, outcome, is_newest: !is_superseded, watched: None };
         if is_superseded {
             self.allowance.regain(budget);
@@ -304,7 +312,7 @@ impl<C: Counters> Shard<C> {
     /// Adds what it has and had.
     pub fn add_to(&self, totals: &mut Totals) {
         totals.known += (self.history.len() - self.superseded) as u64;
-        totals.counts.merge(&self.counts);
+        self.counts.iter().for_each(|counts| totals.counts.merge(counts));
         for (_, running) in self.running.iter() {
             totals.running += 1;
             totals.counts.add_bytes(running.numbers());
@@ -329,7 +337,9 @@ impl<C: Counters> Shard<C> {
     /// budget.
     pub fn evict(&mut self) -> bool {
         let is_evicted = self.remove_oldest();
-        self.counts.evicted += u64::from(is_evicted);
+        if let Some(counts) = &mut self.counts {
+            counts.evicted += u64::from(is_evicted);
+        }
         is_evicted
     }
 
@@ -432,14 +442,7 @@ impl<C: Counters> Shard<C> {
 
 impl<C: Counters> Running<C> {
     fn numbers(&self) -> Numbers {
-        self.expecting(self.counters.told())
-    }
-
-    fn expecting(&self, numbers: Numbers) -> Numbers {
-        match self.response {
-            Response::Awaited | Response::Begun => numbers,
-            Response::Sized(size) => numbers.expecting(size),
-        }
+        self.response.of(self.counters.told())
     }
 
     fn look(&mut self, now: Timestamp) -> Snapshot {

@@ -30,6 +30,16 @@ pub enum Response {
     Sized(u64),
 }
 
+impl Response {
+    /// Numbers that the counters have, with the size that the response will have, where that is known.
+    pub fn of(self, numbers: Numbers) -> Numbers {
+        match self {
+            Self::Awaited | Self::Begun => numbers,
+            Self::Sized(size) => numbers.expecting(size),
+        }
+    }
+}
+
 /// The states that answers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -116,6 +116,12 @@ impl<C: Counters> Table<C> {
         }
     }
 
+    /// The same table, which counts what ends in it, for [`totals`](Self::totals).
+    pub fn counting(self) -> Self {
+        self.shards.iter().for_each(|Padded(guarded)| guarded.shard.lock().count_ends());
+        self
+    }
+
     /// Begins to track a request under `id`, which belongs to it from now on; an older request with that id changes
     /// nothing any more.
     ///
@@ -243,7 +249,7 @@ impl<C: Counters> Table<C> {
         Ok(Some(looked_at))
     }
 
-    /// What there is and was, all in all. The shards are looked at one after the other, each under its lock for as long as it takes to
+    /// What there is, and was since it [counts](Self::counting), all in all. The shards are looked at one after the other, each under its lock for as long as it takes to
     /// read all that runs in it.
     ///
     /// # Errors
@@ -312,7 +318,8 @@ impl<C: Counters> Table<C> {
         end != NEVER && Timestamp(end).after(self.limits.time_to_live.milliseconds()) <= now
     }
 
-    fn is_off(&self) -> bool {
+    /// Whether it is switched off.
+    pub fn is_off(&self) -> bool {
         self.off.load(SeqCst)
     }
 

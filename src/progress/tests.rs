@@ -17,7 +17,7 @@ fn id(bytes: &[u8]) -> RequestId<'_> {
 
 fn table<C: Counters>(seconds: i64, entries: i64) -> Table<C> {
     let time_to_live = TimeToLive::new(seconds).expect("in range");
-    Table::new(time_to_live, Entries::new(entries).expect("in range"), Key::new(b"not random at al"))
+    Table::new(time_to_live, Entries::new(entries).expect("in range"), Key::new(b"not random at al")).counting()
 }
 
 impl Counters for Rc<Cell<Numbers>> {
