@@ -52,10 +52,16 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Live {
     pub counters: LiveCounters,
+    /// Where there is anything of that.
+    pub kept: Option<Arc<Kept>>,
+}
+
+/// What is kept of a running request besides.
+pub struct Kept {
     /// Where somebody can ask for them.
     pub details: Option<Arc<Details>>,
     /// What other processes have heard of it, where they do.
-    pub told: Option<Arc<ToldNumbers>>,
+    pub told: Option<ToldNumbers>,
 }
 
 /// Numbers that other processes have heard of: one thread writes them, and any reads them, each by itself.
@@ -245,11 +251,11 @@ impl Counters for Live {
     }
 
     fn told(&self) -> Numbers {
-        self.told.as_ref().map_or_else(|| self.read(), |told| told.get())
+        self.kept.as_ref().and_then(|kept| kept.told.as_ref()).map_or_else(|| self.read(), ToldNumbers::get)
     }
 
     fn details(&self) -> Option<&Arc<Details>> {
-        self.details.as_ref()
+        self.kept.as_ref()?.details.as_ref()
     }
 }
 

@@ -158,7 +158,7 @@ impl Local {
             if snapshot.outcome.is_none() && snapshot != *last {
                 teller.tell(Slot::from_number(number), &snapshot);
                 // Who asks here hears no more than who asks elsewhere.
-                live.told.iter().for_each(|told| told.set(numbers));
+                live.kept.iter().filter_map(|kept| kept.told.as_ref()).for_each(|told| told.set(numbers));
                 *last = snapshot;
             }
         }

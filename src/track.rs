@@ -1,6 +1,6 @@
 //! The life of a tracked request.
 
-use crate::shared::{Live, Plugin, Progress, ToldNumbers};
+use crate::shared::{Kept, Live, Plugin, Progress, ToldNumbers};
 use crate::{clock, config, id};
 use elsewhere::Slot;
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value};
@@ -47,15 +47,17 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     // table off, which does the same.
     let Some(counters) = (unsafe { vr.counters() }) else { return };
     let Some(table) = plugin.module().table() else { return };
-    let details = plugin.module().keeps_details().then(|| Arc::new(details(vr, id)));
     let (subject, now) = (table.subject(id), clock::now());
-    let mut live = Live { counters, details, told: None };
-    if plugin.module().store().is_some() {
-        live.told = Some(Arc::new(ToldNumbers::new(live.read())));
+    let mut live = Live { counters, kept: None };
+    let (has_details, has_store) = (plugin.module().keeps_details(), plugin.module().store().is_some());
+    if has_details || has_store {
+        let details = has_details.then(|| Arc::new(details(vr, id)));
+        let told = has_store.then(|| ToldNumbers::new(live.read()));
+        live.kept = Some(Arc::new(Kept { details, told }));
     }
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
-            let slot = plugin.module().store().and_then(|_| tell_begin(plugin, vr, subject, &live, now));
+            let slot = has_store.then(|| tell_begin(plugin, vr, subject, &live, now)).flatten();
             Tracked { ticket, closing: None, slot }.store(vr.slot(plugin));
             vr.hear_response(plugin);
         }
@@ -73,6 +75,7 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
 }
 
 /// Tells other processes of a request that has begun.
+#[cold]
 fn tell_begin(plugin: Plugin<'_>, vr: VRequest<'_>, subject: Subject, live: &Live, now: Timestamp) -> Option<Slot> {
     let desk = vr.desk(plugin)?;
     let (numbers, response) = (live.told(), Response::Awaited);
@@ -126,10 +129,7 @@ pub fn closed(plugin: Plugin<'_>, vr: VRequest<'_>) {
         None if vr.is_response_closed() => End::Whole,
         None => End::BrokenOff(Side::Server),
     };
-    let ended = finish(plugin, vr, table, tracked, vr.status(), end);
-    if let Some(ended) = ended.filter(|_| config::has_environment(vr, plugin)) {
-        tell_environment(plugin, vr, &ended.snapshot());
-    }
+    finish(plugin, vr, table, tracked, vr.status(), end);
 }
 
 /// Tells how a request ended to those whose `handle_vrclose` comes later.
@@ -150,25 +150,28 @@ pub fn tunnel_ended(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: 
     finish(plugin, vr, table, tracked, SWITCHING_PROTOCOLS, end(closing));
 }
 
-/// Ends the entry of a request, and tells those who watch it, and other processes.
-fn finish(
-    plugin: Plugin<'_>,
-    vr: VRequest<'_>,
-    table: &Table<Live>,
-    tracked: Tracked,
-    status: i32,
-    end: End,
-) -> Option<Ended> {
+/// Ends the entry of a request, and tells all who are to hear of it.
+fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) {
     let now = clock::now();
-    let ended = table.finish(tracked.ticket, status, end, now)?;
-    if let (Some(slot), Some(store)) = (tracked.slot, plugin.module().store()) {
-        // As the server stops there may be no worker any more: others find its end by themselves.
-        vr.desk(plugin).inspect(|desk| desk.local().store.end(store, slot, &ended, now));
+    let Some(ended) = table.finish(tracked.ticket, status, end, now) else { return };
+    if let Some(slot) = tracked.slot {
+        tell_end(plugin, vr, slot, &ended, now);
+    }
+    if config::has_environment(vr, plugin) {
+        tell_environment(plugin, vr, &ended.snapshot());
     }
     if let Some(watched) = ended.watched {
         Progress::tell_ended(plugin, watched);
     }
-    Some(ended)
+}
+
+/// Tells other processes of a request that has ended.
+#[cold]
+fn tell_end(plugin: Plugin<'_>, vr: VRequest<'_>, slot: Slot, ended: &Ended, now: Timestamp) {
+    // As the server stops there may be no worker any more: others find its end by themselves.
+    if let (Some(desk), Some(store)) = (vr.desk(plugin), plugin.module().store()) {
+        desk.local().store.end(store, slot, ended, now);
+    }
 }
 
 fn end(closing: Closing) -> End {

@@ -71,6 +71,7 @@ impl Histogram {
 
 impl Counts {
     /// One more has ended.
+    #[cold]
     pub(crate) fn add(&mut self, numbers: Numbers, outcome: &Outcome) {
         let is_done = outcome.is_success(&Statuses::GOOD_OR_REDIRECT);
         let ending = if is_done { 0 } else { 1 + outcome.end.into_bits() as usize };

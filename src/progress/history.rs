@@ -36,6 +36,8 @@ pub struct History {
     first: usize,
     /// When the newest of all that there were ended.
     newest_end: u64,
+    /// When the oldest record ended: it is asked for much more often than it changes.
+    oldest_end: Option<Timestamp>,
 }
 
 /// Bits beside the time of the end: superseded, size of the request known, size of the response known, how it ended.
@@ -115,7 +117,9 @@ impl History {
             self.maps.push_back(map);
         }
         *self.at_mut(end) = *words;
-        self.newest_end = Record(words).ended().0;
+        let ended = Record(words).ended();
+        self.newest_end = ended.0;
+        self.oldest_end = self.oldest_end.or(Some(ended));
         self.length += 1;
         Ok(((self.first + self.length - 1) % LONGEST) as u32)
     }
@@ -123,6 +127,11 @@ impl History {
     /// The oldest record, with its position.
     pub fn oldest(&self) -> Option<(u32, Record<'_>)> {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
+    }
+
+    /// When the oldest record ended.
+    pub fn oldest_end(&self) -> Option<Timestamp> {
+        self.oldest_end
     }
 
     /// When the newest record ended, or one that was newer; no other may have ended before.
@@ -160,6 +169,7 @@ impl History {
             self.spare = self.maps.pop_front();
             self.taken = 0;
         }
+        self.oldest_end = self.oldest().map(|(_, record)| record.ended());
     }
 
     /// The record at `position`, which is one that [`push`](Self::push) has returned and that was not taken out yet.
@@ -236,7 +246,7 @@ mod tests {
             }
             while oldest + 500 < next {
                 let (position, record) = history.oldest().expect("it is not empty");
-                assert_eq!(record.ended(), Timestamp(oldest));
+                assert_eq!([Some(record.ended()), history.oldest_end()], [Some(Timestamp(oldest)); 2]);
                 history.supersede(position);
                 assert!(history.get(position).is_superseded());
                 history.pop();
@@ -256,7 +266,7 @@ mod tests {
         while history.len() > 0 {
             history.pop();
         }
-        assert!(history.maps.len() <= 1 && history.oldest().is_none());
+        assert!(history.maps.len() <= 1 && history.oldest().is_none() && history.oldest_end().is_none());
         history.tidy();
         assert!(history.maps.is_empty() && history.spare.is_none());
     }

@@ -354,7 +354,7 @@ impl<C: Counters> Shard<C> {
 
     /// When the oldest finished entry ended.
     pub fn oldest_end(&self) -> Option<Timestamp> {
-        self.history.oldest().map(|(_, record)| record.ended())
+        self.history.oldest_end()
     }
 
     /// Forgets everything, with what it had of the budget: the table is not used any more.
