@@ -75,6 +75,7 @@ impl Store {
     pub fn tend(&self, table: &Table<Live>, log: &impl Log) {
         let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
+        self.tellers.live();
         caretaker.tend(now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
         for complaint in caretaker.take_complaints() {
             log.log(Level::Warning, &format!("progress.store: {complaint}: it is skipped"));

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fmt, fs};
 
 /// The name of the file with the key.
@@ -16,6 +17,9 @@ const KEY_SIZE: usize = 16;
 
 /// What the names of files begin with that are not ready yet.
 pub(crate) const DRAFT: &str = "draft-";
+
+/// Drafts are drafts for much less than that.
+const AGE_OF_DRAFTS: Duration = Duration::from_secs(60);
 
 /// Nobody but the user that the server runs as reads or writes what is there.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -141,10 +145,25 @@ impl Directory {
         Ok((status.st_mtime as i64, status.st_mtime_nsec as i64))
     }
 
-    /// The names in it, but for those that no process's file has.
+    /// The names in it that processes give their files.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let entries = fs::read_dir(&self.path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(entries.filter(|name| name.ends_with(crate::teller::ENDING)).collect())
+    }
+
+    /// Removes drafts that a process has left behind, which was killed as it started.
+    pub(crate) fn sweep(&self) {
+        let is_old = |entry: &fs::DirEntry| {
+            let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > AGE_OF_DRAFTS)
+        };
+        let names = fs::read_dir(&self.path).into_iter().flatten().flatten().filter(is_old);
+        for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if name.starts_with(DRAFT) {
+                // Another process may have been faster.
+                let _ = self.remove(&name);
+            }
+        }
     }
 
     /// Does what will have to be done.

@@ -48,8 +48,6 @@ struct Open {
     file: File,
     header: Header,
     workers: Vec<Worker>,
-    /// When the last of its requests has ended, as far as is known.
-    last_end: Timestamp,
 }
 
 /// What was read of a worker.
@@ -99,11 +97,13 @@ impl Siblings {
         for (name, sibling) in &mut self.files {
             let Sibling::Open(open) = sibling else { continue };
             open.catch_up(seal, time_to_live, now, adopt);
-            if open.is_running() && open.is_dead() {
-                open.end_all(seal, now, adopt);
+            if !open.is_dead() {
+                continue;
             }
+            open.end_all(seal, now, adopt);
+            // All that it has told ended before its last sign of life, or then.
             let longest = time_to_live.max(open.header.time_to_live);
-            if open.last_end.after(longest) <= now && open.is_dead() {
+            if open.last_sign(now).after(longest) <= now {
                 over.push(name.clone());
             }
         }
@@ -133,7 +133,7 @@ impl Siblings {
             if self.files.contains_key(&name) {
                 continue;
             }
-            let sibling = match self.open(&name, now) {
+            let sibling = match self.open(&name) {
                 Ok(open) => Sibling::Open(open),
                 Err(None) => {
                     is_complete = false;
@@ -154,7 +154,7 @@ impl Siblings {
         }
     }
 
-    fn open(&self, name: &str, now: Timestamp) -> Result<Open, Option<String>> {
+    fn open(&self, name: &str) -> Result<Open, Option<String>> {
         let file = match self.directory.open_private(name) {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
                 return Err(Some("it is a link".to_string()));
@@ -171,7 +171,7 @@ impl Siblings {
             return Err(Some("it is cut off".to_string()));
         }
         let workers = (0..header.workers).map(|_| Worker::default()).collect();
-        let open = Open { file, header, workers, last_end: now };
+        let open = Open { file, header, workers };
         if header.boot != self.directory.boot() {
             // Its times mean nothing here.
             if open.is_dead() {
@@ -227,7 +227,7 @@ impl Sibling {
         let Self::Open(open) = self else { return Some(Self::Skipped) };
         let workers = open.workers.iter().map(|worker| Worker { told: worker.told, ..Worker::default() });
         let file = open.file.try_clone().ok()?;
-        Some(Self::Open(Open { file, header: open.header, workers: workers.collect(), last_end: open.last_end }))
+        Some(Self::Open(Open { file, header: open.header, workers: workers.collect() }))
     }
 }
 
@@ -287,8 +287,7 @@ impl Open {
             for (words, number) in words.chunks_exact(ENTRY_WORDS).zip(next..) {
                 // One that is overwritten meanwhile is not missed by anybody.
                 let entry = Entry::from_words(words, seal).filter(|entry| entry.number == number);
-                if let Some((entry, outcome)) = entry.and_then(|entry| Some((entry, entry.snapshot.outcome?))) {
-                    self.last_end = self.last_end.max(outcome.ended.min(now));
+                if let Some(entry) = entry.filter(|entry| entry.snapshot.outcome.is_some()) {
                     adopt(entry.subject, &entry.snapshot);
                 }
             }
@@ -352,10 +351,6 @@ impl Open {
         found.max_by_key(|(_, place)| place.age)
     }
 
-    fn is_running(&self) -> bool {
-        self.workers.iter().any(|worker| !worker.running.is_empty())
-    }
-
     /// A running request, as it is now.
     fn running(&self, worker: usize, place: usize, seal: Seal) -> Option<Entry> {
         let offset = self.header.worker(worker) + (Header::RUNNING_BEGIN + place * PLACE) as u64;
@@ -373,17 +368,24 @@ impl Open {
         rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockShared).is_ok()
     }
 
+    /// When its process last [said](crate::Tellers::live) that it lives, in this process's time; now, where that cannot be told.
+    fn last_sign(&self, now: Timestamp) -> Timestamp {
+        let sign = self.file.metadata().and_then(|metadata| metadata.modified());
+        let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
+        Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// Ends what runs of a process that is gone: nobody else does.
     fn end_all(&mut self, seal: Seal, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
+        let died = self.last_sign(now);
         for number in 0..self.workers.len() {
             let running = std::mem::take(&mut self.workers[number].running);
             for (subject, place) in running {
                 let Some(entry) = self.running(number, place.place, seal) else { continue };
                 let Snapshot { numbers, began, response, .. } = entry.snapshot;
                 let is_sized = matches!(response, progress::Response::Sized(_));
-                let outcome = Outcome { status: 0, end: End::BrokenOff(Side::Server), began, ended: now };
+                let outcome = Outcome { status: 0, end: End::BrokenOff(Side::Server), began, ended: died.max(began) };
                 adopt(subject, &Snapshot::ended(numbers, is_sized, outcome));
-                self.last_end = now;
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::directory::DRAFT;
 use crate::layout::{BEGUN, ENTRY, Entry, Header, MOST_RUNNING, PAGE, PLACE, PLACE_WORDS, RUNNING_END, Seal, TOLD};
 use memmap2::{MmapMut, MmapOptions};
 use progress::{Snapshot, Subject, Timestamp};
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, Timespec, Timestamps, UTIME_NOW};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
@@ -57,7 +57,7 @@ impl Slot {
     /// How many bits its number uses at the most.
     pub const BITS: u32 = MOST_RUNNING.ilog2();
 
-    /// It as a number: the lowest that are free.
+    /// It as a number. The lowest that is free is taken first.
     pub fn number(self) -> u32 {
         self.0
     }
@@ -86,6 +86,7 @@ impl Tellers {
         if Header::from_words(&header.into_words(seal), seal).is_none() {
             return Err(io::Error::other("there are too many workers"));
         }
+        directory.sweep();
         let (draft, mut file) = directory.create_draft()?;
         let name = format!("{}-{}{ENDING}", std::process::id(), draft.trim_start_matches(DRAFT));
         let prepared = make_room(file.as_fd(), 0, PAGE as u64)
@@ -108,6 +109,13 @@ impl Tellers {
     /// The file's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says that this process lives, for those who come when it is gone. To be said every second.
+    pub fn live(&self) {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        // Whoever cannot be told takes it for alive until then.
+        let _ = rustix::fs::futimens(&self.file, &Timestamps { last_access: now, last_modification: now });
     }
 
     /// What a worker tells; to be asked for once by each.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -117,21 +118,44 @@ fn what_a_process_leaves_behind_when_it_dies_is_an_error() {
     assert_eq!(look(&mut reader, one, NOW).0, Some(running(7, NOW)));
     let file = folder.path().join(tellers.name());
     drop((tellers, teller));
-    let later = NOW.after(1_000);
-    let (found, mut adopted) = look(&mut reader, one, later);
-    adopted.sort_by_key(|(_, snapshot)| snapshot.numbers.received());
-    assert_eq!(found, None);
-    for ((subject, snapshot), (expected, received)) in adopted.iter().zip([(one, 7), (other, 8)]) {
-        let outcome = Outcome { status: 0, end: End::BrokenOff(Side::Server), began: NOW, ended: later };
-        assert_eq!((*subject, snapshot.outcome, snapshot.numbers.received()), (expected, Some(outcome), received));
+    let age = |milliseconds| {
+        let file = File::options().write(true).open(&file).expect("it is there");
+        file.set_modified(SystemTime::now() - Duration::from_millis(milliseconds)).expect("it is ours");
+    };
+    // Whenever it is looked for, it ended when the process was heard of last; and then it is known.
+    age(20_000);
+    for mut reader in [reader, siblings(&directory)] {
+        let (found, mut adopted) = look(&mut reader, one, NOW.after(50_000));
+        adopted.sort_by_key(|(_, snapshot)| snapshot.numbers.received());
+        assert_eq!((found, adopted.len()), (None, 2));
+        for ((subject, snapshot), (expected, received)) in adopted.iter().zip([(one, 7), (other, 8)]) {
+            let outcome = snapshot.outcome.expect("it has ended");
+            assert_eq!((*subject, snapshot.numbers.received()), (expected, received));
+            assert_eq!((outcome.status, outcome.end, outcome.began), (0, End::BrokenOff(Side::Server), NOW));
+            assert!((NOW.after(20_000)..=NOW.after(30_000)).contains(&outcome.ended), "{outcome:?}");
+        }
+        assert_eq!(look(&mut reader, one, NOW.after(50_000)), (None, Vec::new()));
     }
-    assert_eq!(adopted.len(), 2);
-    assert_eq!(look(&mut reader, one, later), (None, Vec::new()));
-    // Its file goes when nobody can ask for them any more.
-    reader.tend(later.after(TIME_TO_LIVE - 1), &mut |_, _| panic!("all is known"));
+    // Its file goes when nobody can ask for them any more, whoever has come meanwhile.
+    let tend = || siblings(&directory).tend(NOW.after(50_000), &mut |_, _| {});
+    tend();
     assert!(file.exists());
-    reader.tend(later.after(TIME_TO_LIVE), &mut |_, _| panic!("all is known"));
+    age(TIME_TO_LIVE);
+    tend();
     assert!(!file.exists());
+}
+
+#[test]
+fn drafts_that_were_left_behind_go() {
+    let folder = folder();
+    let directory = directory(folder.path());
+    for (name, age) in [("draft-old", 100), ("draft-new", 1), ("other", 100)] {
+        let file = File::create(folder.path().join(name)).expect("it is new");
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).expect("it is ours");
+    }
+    let _tellers = tellers(&directory, 1);
+    let is_there = ["draft-old", "draft-new", "other"].map(|name| folder.path().join(name).exists());
+    assert_eq!(is_there, [false, true, true]);
 }
 
 #[test]

@@ -176,22 +176,30 @@ fn killed(workers: usize) {
 
 fn foreign(workers: usize) {
     let (folder, backend) = (folder(), Backend::scripted(|_| vec![Step::ReadBody, Step::Answer(200)]));
-    for (name, bytes) in [("empty", 0), ("zeros", 10_000_000)] {
+    let plant = |name: &str, bytes| {
         let file = folder.path().join(format!("{name}.progress"));
         File::create(&file).and_then(|file| file.set_len(bytes)).expect("it is written");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
-    }
+    };
+    plant("empty", 0);
+    plant("zeros", 10_000_000);
     let site = site(workers, folder.path(), &backend);
     let expected = |name| {
         format!("progress.store: {name}.progress: it is no file of this module's, or has another key: it is skipped")
     };
-    let site = ["empty", "zeros"].iter().fold(site, |site, name| site.expect_log(Level::Warning, &expected(name)));
+    let site =
+        ["empty", "zeros", "late"].iter().fold(site, |site, name| site.expect_log(Level::Warning, &expected(name)));
     site.serve(|server| {
         assert_eq!(server.post("/up?X-Progress-Id=a", b"hello").status, 200);
         server.report_when("a", |report| report.state == State::Done);
         assert_eq!(server.progress("b"), UNKNOWN);
-        // Once the workers have looked after it again, there is still one line about each.
-        thread::sleep(Duration::from_millis(10));
+        // What comes later is told, when it was looked for again; of the others there is still one line each.
+        plant("late", 1);
+        let lines = wait::until("the late one is told", || {
+            let lines = server.log().iter().filter(|line| line.text.starts_with("progress.store: ")).count();
+            if lines < 3 { Err(lines) } else { Ok(lines) }
+        });
+        assert_eq!(lines, 3);
     });
 }
 
