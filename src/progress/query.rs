@@ -12,6 +12,12 @@ use memchr::{memchr, memchr2, memchr3};
 
 /// The id in a query string: the first usable one that is called `X-Progress-Id`, or else `X-Progress-ID`.
 pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
+    // Most begin with it: then nothing has to be searched.
+    let first = query.strip_prefix(b"X-Progress-Id=").and_then(|rest| RequestId::new(Keys::new(rest).value()));
+    first.or_else(|| search(query))
+}
+
+fn search(query: &[u8]) -> Option<RequestId<'_>> {
     let mut usual = Candidates::default();
     let mut keys = Keys::new(query);
     while let Some(key) = keys.next() {

@@ -9,6 +9,7 @@ use super::index::{Index, PLACES};
 use super::limits::Limits;
 use super::rate::Rate;
 use super::slab::Slab;
+use super::snapshot::ResponseWord;
 use super::{
     Counters, End, NotTracked, Numbers, Outcome, Response, Side, Snapshot, Subject, TimeToLive, Timestamp, Workers,
 };
@@ -80,7 +81,7 @@ struct Running<C> {
     is_superseded: bool,
     began: Timestamp,
     counters: C,
-    response: Response,
+    response: ResponseWord,
     rate: Rate,
     /// Workers that are to hear of its end.
     watchers: Workers,
@@ -126,7 +127,7 @@ impl<C: Counters> Shard<C> {
                 is_superseded: false,
                 began: now,
                 counters: counters.clone(),
-                response: Response::Awaited,
+                response: ResponseWord::new(Response::Awaited),
                 rate: Rate::default(),
                 watchers: Workers::default(),
             };
@@ -162,7 +163,8 @@ impl<C: Counters> Shard<C> {
         let running = self.running.remove(index)?;
         let Running { fingerprint, is_superseded, began, watchers, .. } = running;
         let given = running.counters.read();
-        let end = match running.response {
+        let response = running.response.get();
+        let end = match response {
             // It was closed in order, and is too short: some backends are believed that.
             Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
             _ => end,
@@ -172,7 +174,7 @@ impl<C: Counters> Shard<C> {
         let outcome = Outcome { status, end, began, ended };
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
-            End::BrokenOff(_) => (running.response.of(given), matches!(running.response, Response::Sized(_))),
+            End::BrokenOff(_) => (response.of(given), matches!(response, Response::Sized(_))),
         };
         if let Some(counts) = &mut self.counts {
             counts.add(numbers, &outcome);
@@ -236,7 +238,7 @@ impl<C: Counters> Shard<C> {
     /// The response to the running entry at `index` has begun.
     pub fn begin_response(&mut self, index: u32, response: Response, now: Timestamp) {
         if let Some(running) = self.running.get_mut(index) {
-            running.response = response;
+            running.response = ResponseWord::new(response);
             running.rate.restart(running.counters.read().sent(), running.began, now);
         }
     }
@@ -442,14 +444,15 @@ impl<C: Counters> Shard<C> {
 
 impl<C: Counters> Running<C> {
     fn numbers(&self) -> Numbers {
-        self.response.of(self.counters.told())
+        self.response.get().of(self.counters.told())
     }
 
     fn look(&mut self, now: Timestamp) -> Snapshot {
         let (numbers, began) = (self.numbers(), self.began);
-        let moved = if self.response == Response::Awaited { numbers.received() } else { numbers.sent() };
+        let response = self.response.get();
+        let moved = if response == Response::Awaited { numbers.received() } else { numbers.sent() };
         let rate = self.rate.look(moved, began, now);
-        Snapshot { numbers, began, response: self.response, rate, outcome: None }
+        Snapshot { numbers, began, response, rate, outcome: None }
     }
 }
 

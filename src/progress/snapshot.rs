@@ -40,6 +40,32 @@ impl Response {
     }
 }
 
+/// A response in one word: there is one for each running request.
+#[derive(Clone, Copy)]
+pub(crate) struct ResponseWord(u64);
+
+impl ResponseWord {
+    const AWAITED: u64 = u64::MAX;
+    const BEGUN: u64 = u64::MAX - 1;
+
+    /// No response is longer than what it can tell.
+    pub fn new(response: Response) -> Self {
+        Self(match response {
+            Response::Awaited => Self::AWAITED,
+            Response::Begun => Self::BEGUN,
+            Response::Sized(size) => size.min(Self::BEGUN - 1),
+        })
+    }
+
+    pub fn get(self) -> Response {
+        match self.0 {
+            Self::AWAITED => Response::Awaited,
+            Self::BEGUN => Response::Begun,
+            size => Response::Sized(size),
+        }
+    }
+}
+
 /// The states that answers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
