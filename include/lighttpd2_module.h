@@ -139,6 +139,21 @@ typedef struct liEventTimer {
 	gpointer opaque_libev[6];
 } liEventTimer;
 
+/* descriptors that are waited for */
+
+enum {
+	LI_EV_READ = 0x01,
+	LI_EV_WRITE = 0x02
+};
+
+typedef void (*liEventCallback)(liEventBase *watcher, int events);
+
+typedef struct liEventIO {
+	liEventBase base;
+	int opaque_events;
+	gpointer opaque_libev[6];
+} liEventIO;
+
 typedef struct liWaitQueue liWaitQueue;
 typedef struct liWaitQueueElem liWaitQueueElem;
 typedef void (*liWaitQueueCB)(liWaitQueue *wq, gpointer data);
@@ -458,6 +473,8 @@ gboolean li_vrequest_handle_indirect(liVRequest *vr, liPlugin *p);
 void li_vrequest_indirect_connect(liVRequest *vr, liStream *backend_drain, liStream *backend_source);
 void li_vrequest_indirect_headers_ready(liVRequest *vr);
 
+void li_vrequest_joblist_append(liVRequest *vr); /* the action that it waits in is performed again */
+
 /* A new stream has one reference. Its callback gets LI_STREAM_DESTROY, with `out` gone, when the last one is released. */
 void li_stream_init(liStream *stream, liEventLoop *loop, liStreamCB cb);
 void li_stream_release(liStream *stream);
@@ -496,6 +513,14 @@ void li_waitqueue_stop(liWaitQueue *queue);
 void li_waitqueue_update(liWaitQueue *queue);
 void li_waitqueue_push(liWaitQueue *queue, liWaitQueueElem *elem);
 liWaitQueueElem *li_waitqueue_pop(liWaitQueue *queue);
+
+/*
+ * A descriptor that a loop waits for, once it is active and has one; without one (-1) it is not active any more. It keeps
+ * the loop alive meanwhile.
+ */
+void li_event_io_init(liEventLoop *loop, const char *event_name, liEventIO *io, liEventCallback callback, int fd, int events);
+void li_event_io_set_fd(liEventIO *io, int fd);
+void li_event_io_set_events(liEventIO *io, int events);
 
 typedef enum {
 	LI_LOG_LEVEL_DEBUG,

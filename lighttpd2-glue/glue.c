@@ -8,6 +8,10 @@ void glue_waitqueue_set_keep_loop_alive(liWaitQueue *queue, gboolean keep_loop_a
 	queue->timer.base.keep_loop_alive = keep_loop_alive ? 1 : 0;
 }
 
+void glue_event_io_set_active(liEventIO *io) {
+	io->base.active = 1;
+}
+
 goffset glue_load_goffset(const goffset *word) {
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
 }

@@ -12,6 +12,9 @@ gboolean glue_log_write(liServer *srv, liWorker *wrk, liLogContext *context, liL
 /* Whether the loop of a queue's timer goes on for its sake. To be set while the timer is not running. */
 void glue_waitqueue_set_keep_loop_alive(liWaitQueue *queue, gboolean keep_loop_alive);
 
+/* Makes a watcher active that has no descriptor yet: it begins as it gets one. */
+void glue_event_io_set_active(liEventIO *io);
+
 /* One load, without any order to others, of a word that another thread may be writing in one store. */
 goffset glue_load_goffset(const goffset *word);
 guint64 glue_load_guint64(const guint64 *word);

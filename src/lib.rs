@@ -36,7 +36,8 @@ mod stream;
 mod track;
 
 use lighttpd2::{
-    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Outlet, Server, Setup, VRequest, sys,
+    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Outlet, Ready, Server, Setup,
+    VRequest, Wait, sys,
 };
 use shared::{Desk, Plugin, Progress};
 use std::ffi::CStr;
@@ -106,6 +107,12 @@ impl Module for Progress {
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
         self.tend(server, worker, workers)
     }
+
+    fn started(_: Plugin<'_>, _: Desk<'_>) {}
+
+    fn ready(_: Plugin<'_>, _: Desk<'_>, _: Ready) {}
+
+    fn wait_over(_: Plugin<'_>, _: Desk<'_>, _: Wait) {}
 
     fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
         stream::woken(plugin, desk);

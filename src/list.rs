@@ -2,7 +2,7 @@
 
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config};
-use lighttpd2::{ActionFn, Bytes, Method, Outlet, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Bytes, Method, Outlet, Refusal, VRequest, Value, at_once};
 use progress::{List, ListError, ListQuery};
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ pub struct Local(VecDeque<(Outlet, List)>);
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let has_ids = config::has_ids("progress.list", value)?;
     progress.keep_details();
-    Ok(Box::new(move |plugin, vr| {
+    Ok(at_once(move |plugin, vr| {
         if !vr.is_handled() {
             answer(plugin, vr, has_ids);
         }

@@ -3,14 +3,14 @@
 use crate::config;
 use crate::list::set_headers;
 use crate::shared::{Plugin, Progress};
-use lighttpd2::{ActionFn, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Refusal, VRequest, Value, at_once};
 use progress::{Metrics, MetricsText};
 
 /// The action with its value, which is none.
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     config::nothing("progress.metrics", value)?;
     progress.keep_counts();
-    Ok(Box::new(metrics))
+    Ok(at_once(metrics))
 }
 
 /// Answers with all numbers, unless something answers already.

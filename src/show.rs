@@ -2,7 +2,7 @@
 
 use crate::shared::{Plugin, Progress};
 use crate::{clock, config, cors, id};
-use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value, at_once};
 use progress::{About, Callback, Format, State, Template};
 
 /// How answers are written.
@@ -16,7 +16,7 @@ pub enum Form {
 /// The action with its value.
 pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let form = config::form(value)?;
-    Ok(Box::new(move |plugin, vr| show(plugin, vr, &form)))
+    Ok(at_once(move |plugin, vr| show(plugin, vr, &form)))
 }
 
 /// Answers with what is known of the request whose id is asked for. Does nothing where there is no usable id, or where the

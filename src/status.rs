@@ -2,7 +2,7 @@
 
 use crate::shared::{Plugin, Progress};
 use crate::{config, list};
-use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value, at_once};
 use progress::{ListQuery, Table};
 
 /// The whole page, which asks for nothing but its own address with `data=list`.
@@ -15,7 +15,7 @@ const NONCE: &str = "{nonce}";
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let has_ids = config::has_ids("progress.status", value)?;
     progress.keep_details();
-    Ok(Box::new(move |plugin, vr| {
+    Ok(at_once(move |plugin, vr| {
         if vr.is_handled() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config, cors, id, store};
-use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value, at_once};
 use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -75,7 +75,7 @@ enum Told {
 /// The action with its value.
 pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let interval = config::interval(value)?;
-    Ok(Box::new(move |plugin, vr| stream(plugin, vr, interval)))
+    Ok(at_once(move |plugin, vr| stream(plugin, vr, interval)))
 }
 
 /// Answers with events about the request whose id is asked for, until that has ended. Does nothing where there is no usable id,

@@ -3,7 +3,7 @@
 use crate::shared::{Kept, Live, Plugin, Progress, ToldNumbers};
 use crate::{clock, config, id};
 use elsewhere::Slot;
-use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value};
+use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value, at_once};
 use progress::{
     Counters, Details, End, Ended, NotTracked, Parts, RequestId, Response, Side, Snapshot, State, Statuses, Subject,
     Table, Ticket, Timestamp,
@@ -15,7 +15,7 @@ const SWITCHING_PROTOCOLS: i32 = 101;
 /// The action with its value, which is none.
 pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     config::nothing("progress.track", value)?;
-    Ok(Box::new(track))
+    Ok(at_once(track))
 }
 
 /// Tracks the request under its id.

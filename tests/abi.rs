@@ -29,6 +29,9 @@ fn facts(declarations: &str) -> Facts {
         };
         let (name, value) = fact.split_once(separator)?;
         let name = name.split("\"]").next()?.trim_start_matches(['[', '"']);
+        // Types without a name are numbered.
+        let without_number = |rest: &str| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()).to_string();
+        let value = value.strip_prefix("_bindgen_ty_").map_or_else(|| value.to_string(), without_number);
         Some((name.to_string(), value.replace([' ', ','], "")))
     });
     facts.collect()
@@ -55,6 +58,8 @@ fn covers_what_is_used(own: &Facts) -> Result<(), Failed> {
         "Offset of field: liVRequest::action_stack",
         "Offset of field: liActionStack::regex_stack",
         "pub fn li_pattern_eval",
+        "pub const LI_EV_READ",
+        "Size of liEventIO",
     ] {
         if !own.contains_key(name) {
             return Err(format!("{name} is not among what is compared").into());

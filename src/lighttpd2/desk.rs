@@ -1,14 +1,18 @@
-//! What a module has at each worker: state of its own, responses that go on, and ways to be called.
+//! What a module has at each worker: state of its own, responses that go on, requests that wait, and ways to be called.
 
 use super::guard::guard;
 use super::trampolines::report;
+use super::waits::{Wait, Waits};
+use super::wire::{Ready, Wire};
 use super::{Module, Plugin, Server, VRequest, sys};
 use std::cell::{Cell, RefCell, RefMut, UnsafeCell};
 use std::ffi::c_void;
 use std::marker::PhantomPinned;
 use std::mem::{self, offset_of};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 use std::thread::{self, ThreadId};
@@ -75,6 +79,8 @@ struct Inner<M: Module> {
     queue: UnsafeCell<sys::liWaitQueue>,
     element: UnsafeCell<sys::liWaitQueueElem>,
     sources: RefCell<Sources<M>>,
+    waits: Waits,
+    wire: Wire,
     local: RefCell<M::Local>,
     _pinned: PhantomPinned,
 }
@@ -125,6 +131,8 @@ impl<M: Module> Desks<M> {
             queue,
             element,
             sources: RefCell::new(Sources { places: Vec::new(), free: Vec::new() }),
+            waits: Waits::default(),
+            wire: Wire::default(),
             local: RefCell::default(),
             _pinned: PhantomPinned,
         });
@@ -137,6 +145,7 @@ impl<M: Module> Desks<M> {
             let (queue, data) = (desk.queue.get(), ptr::from_ref(&*desk).cast_mut().cast());
             sys::li_waitqueue_init(queue, event_loop, NAME.as_ptr(), Some(on_beat::<M>), BEAT, data);
             sys::glue_waitqueue_set_keep_loop_alive(queue, 0);
+            desk.wire.set_up(event_loop, Some(on_ready::<M>));
         }
         let mut desks = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if desks.len() <= number {
@@ -160,6 +169,7 @@ impl<M: Module> Desks<M> {
                 sys::li_job_ref_release(reference);
                 sys::li_job_clear(desk.job.get());
                 sys::li_waitqueue_stop(desk.queue.get());
+                desk.wire.unwatch();
             }
         }
     }
@@ -203,6 +213,11 @@ impl<'a, M: Module> Desk<'a, M> {
         self.0.number
     }
 
+    /// Its server, which has a log.
+    pub fn server(self) -> Server {
+        self.0.server
+    }
+
     /// The module's own state there. It is not to be kept while anything of lighttpd2 is called but what is here.
     pub fn local(self) -> RefMut<'a, M::Local> {
         self.0.local.borrow_mut()
@@ -217,6 +232,40 @@ impl<'a, M: Module> Desk<'a, M> {
                 sys::li_waitqueue_push(queue, element);
                 sys::li_waitqueue_update(queue);
             }
+        }
+    }
+
+    /// What a request can wait for from now on: see [`Performed::Waits`](super::Performed::Waits).
+    pub fn make_wait(self) -> Wait {
+        self.0.waits.make()
+    }
+
+    /// Has the action performed again in which a request waits for this, if one does.
+    pub fn end_wait(self, wait: Wait) {
+        if let Some(vr) = self.0.waits.request(wait) {
+            // SAFETY: it has not been reset, since it waits, and is this worker's; that it is performed comes later.
+            unsafe { sys::li_vrequest_joblist_append(vr) };
+        }
+    }
+
+    pub(super) fn waits(self) -> &'a Waits {
+        &self.0.waits
+    }
+
+    /// Has the module told when this socket is [ready](Module::ready): when there is something to read, and, if `writes`, room to
+    /// write. There is one at a time.
+    pub fn watch(self, socket: &Arc<OwnedFd>, writes: bool) {
+        if self.0.is_here() {
+            // SAFETY: `set_up` has got it ready; this is its thread, and `clear` has not been called, so that the loop is there.
+            unsafe { self.0.wire.watch(socket, writes) };
+        }
+    }
+
+    /// Waits for no socket any more.
+    pub fn unwatch(self) {
+        if self.0.is_here() {
+            // SAFETY: as in `watch`.
+            unsafe { self.0.wire.unwatch() };
         }
     }
 
@@ -364,5 +413,24 @@ unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut
             sys::li_waitqueue_push(queue, desk.element.get());
         }
         sys::li_waitqueue_update(queue);
+    }
+}
+
+/// Called by lighttpd2 when the socket is ready.
+unsafe extern "C" fn on_ready<M: Module>(event: *mut sys::liEventBase, events: i32) {
+    // SAFETY: lighttpd2 passes the beginning of the event that `set_up` has made, which is a part of a desk, on its worker's thread.
+    unsafe {
+        let desk = &*event.byte_sub(offset_of!(Inner<M>, wire.event)).cast::<Inner<M>>();
+        let plugin = Plugin::<M>::new(desk.plugin);
+        if desk.is_here() {
+            guard(
+                || M::ready(plugin, Desk(desk), Ready::from_abi(events)),
+                |panic| {
+                    report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic);
+                    // What is not read would be told again and again.
+                    Desk(desk).unwatch();
+                },
+            );
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! | `plugin` | a module's plugin, as lighttpd2 keeps it |
 //! | `timer` | a timer for each worker |
 //! | `desk` | what a module has at each worker: its own state, responses that go on, ways to be called |
+//! | `waits`, `wire` | what is at a desk besides: requests that wait, and a socket |
 //! | `response` | hears of the responses of tracked requests as they go |
 //! | `server`, `connection`, `vrequest`, `value`, `pattern`, `counters`, `log` | lighttpd2's objects |
 //!
@@ -36,6 +37,8 @@ mod timer;
 mod trampolines;
 mod value;
 mod vrequest;
+mod waits;
+mod wire;
 
 pub use connection::{Closing, Connection};
 pub use counters::{Counts, LiveCounters};
@@ -46,9 +49,12 @@ pub use pattern::{Pattern, PatternError};
 pub use plugin::Plugin;
 pub use response::Beginning;
 pub use rows::{
-    Action, ActionFn, BooleanOption, Boxed, BoxedOption, NumberOption, OptionKind, OptionRow, Refusal, Setup,
+    Action, ActionFn, BooleanOption, Boxed, BoxedOption, NumberOption, OptionKind, OptionRow, Performed, Refusal,
+    Setup, at_once,
 };
 pub use server::Server;
 pub use timer::Again;
 pub use value::{Type, Value};
 pub use vrequest::{Method, Slot, VRequest};
+pub use waits::Wait;
+pub use wire::Ready;

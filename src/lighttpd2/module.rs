@@ -3,8 +3,8 @@
 use super::guard::guard;
 use super::plugin::{Data, Pending, fill_in};
 use super::{
-    Action, Again, Beginning, Closing, Connection, Desk, Level, Log, OptionRow, Outlet, Plugin, Server, Setup,
-    VRequest, sys,
+    Action, Again, Beginning, Closing, Connection, Desk, Level, Log, OptionRow, Outlet, Plugin, Ready, Server, Setup,
+    VRequest, Wait, sys,
 };
 use std::error::Error;
 use std::ffi::CStr;
@@ -34,6 +34,15 @@ pub trait Module: Default + Send + Sync + 'static {
 
     /// The time has come again for a worker, on its own thread: number `worker` of `workers`.
     fn tick(&self, server: Server, worker: usize, workers: usize) -> Again;
+
+    /// A worker begins, on its thread.
+    fn started(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);
+
+    /// The socket that a worker [watches](Desk::watch) is ready.
+    fn ready(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>, ready: Ready);
+
+    /// A request waits for this no more: its action has gone on, or it has ended.
+    fn wait_over(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>, wait: Wait);
 
     /// It was [woken](Plugin::wake) at a worker, on its thread.
     fn woken(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);

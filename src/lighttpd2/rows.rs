@@ -1,6 +1,6 @@
 //! A module's tables: setups, options and actions. A row is all that one of them takes.
 
-use super::{Plugin, Server, Type, VRequest, Value};
+use super::{Plugin, Server, Type, VRequest, Value, Wait};
 use std::any::Any;
 use std::error::Error;
 use std::ffi::CStr;
@@ -9,8 +9,25 @@ use std::marker::PhantomData;
 /// Why a value of the configuration is refused: one line, which the error log gets.
 pub type Refusal = Box<dyn Error>;
 
-/// What an action does with a request.
-pub type ActionFn<M> = Box<dyn Fn(Plugin<'_, M>, VRequest<'_>) + Send + Sync>;
+/// What an action does with a request; with what it had waited for, where it is performed again.
+pub type ActionFn<M> = Box<dyn Fn(Plugin<'_, M>, VRequest<'_>, Option<Wait>) -> Performed + Send + Sync>;
+
+/// Whether an action is through with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// The request goes on.
+    Done,
+    /// The request waits here until that is [over](super::Desk::end_wait).
+    Waits(Wait),
+}
+
+/// An action that waits for nothing.
+pub fn at_once<M>(act: impl Fn(Plugin<'_, M>, VRequest<'_>) + Send + Sync + 'static) -> ActionFn<M> {
+    Box::new(move |plugin, vr, _| {
+        act(plugin, vr);
+        Performed::Done
+    })
+}
 
 /// The value of an option that is neither a number nor a boolean.
 pub type Boxed = Box<dyn Any + Send + Sync>;

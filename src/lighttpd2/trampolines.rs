@@ -8,8 +8,8 @@ use super::guard::guard;
 use super::plugin::{Data, free_data, option_rows};
 use super::response::stop_listening;
 use super::{
-    Action, ActionFn, Boxed, Connection, Level, Log, Module, OptionKind, OptionRow, Plugin, Refusal, Server, Setup,
-    VRequest, Value, sys,
+    Action, ActionFn, Boxed, Connection, Desk, Level, Log, Module, OptionKind, OptionRow, Performed, Plugin, Refusal,
+    Server, Setup, VRequest, Value, Wait, sys,
 };
 use std::ffi::{CStr, c_void};
 use std::ptr;
@@ -50,6 +50,8 @@ pub(super) unsafe extern "C" fn handle_prepare_worker<M: Module>(
             || {
                 data.timers.start::<M>(server, worker, plugin);
                 data.desks.set_up(server, worker, plugin);
+                let plugin = Plugin::new(plugin);
+                data.desks.at((*worker).ndx as usize).into_iter().for_each(|desk| M::started(plugin, desk));
             },
             |panic| report::<M>(srv, &data.module, M::NAME, panic),
         );
@@ -204,22 +206,75 @@ pub(super) unsafe extern "C" fn create_action<M: Module>(
         return ptr::null_mut();
     };
     let bound = Box::into_raw(Box::new(BoundAction { plugin, name: row.name, function }));
-    // SAFETY: `perform` takes a bound, whose plugin outlives its actions, and leaves its context alone, so that there
-    // is nothing to clean up; `free_action` frees it.
-    unsafe { sys::li_action_new_function(Some(perform::<M>), None, Some(free_action::<M>), bound.cast()) }
+    // SAFETY: these functions take a bound, whose plugin outlives its actions; `free_action` frees it.
+    unsafe {
+        sys::li_action_new_function(Some(perform::<M>), Some(clean_up::<M>), Some(free_action::<M>), bound.cast())
+    }
 }
 
 unsafe extern "C" fn perform<M: Module>(
     vr: *mut sys::liVRequest,
     bound: *mut c_void,
-    _context: *mut *mut c_void,
+    context: *mut *mut c_void,
 ) -> sys::liHandlerResult {
-    // SAFETY: lighttpd2 passes a request, and what `create_action` gave to the action.
-    let (vr, plugin, bound) = unsafe {
+    // SAFETY: lighttpd2 passes a request, what `create_action` gave to the action, and a place that is NULL at first.
+    let (vr, plugin, bound, waited) = unsafe {
         let bound = &*bound.cast::<BoundAction<M>>();
-        (VRequest::new(vr), Plugin::new(bound.plugin), bound)
+        (VRequest::new(vr), Plugin::new(bound.plugin), bound, Wait::from_context(*context))
     };
-    guard(|| (bound.function)(plugin, vr), |panic| report_in(vr, plugin, bound.name, panic));
+    let performed = guard(
+        || (bound.function)(plugin, vr, waited),
+        |panic| {
+            report_in(vr, plugin, bound.name, panic);
+            Performed::Done
+        },
+    );
+    let performed = match (performed, waited) {
+        (Performed::Done, None) => return sys::LI_HANDLER_GO_ON,
+        _ => settle(plugin, vr, waited, performed),
+    };
+    let (kept, result) = match performed {
+        Performed::Done => (ptr::null_mut(), sys::LI_HANDLER_GO_ON),
+        Performed::Waits(wait) => (wait.into_context(), sys::LI_HANDLER_WAIT_FOR_EVENT),
+    };
+    // SAFETY: as above.
+    unsafe { *context = kept };
+    result
+}
+
+/// Notes what a request waits for now. It waits for nothing where its worker stops.
+#[cold]
+fn settle<M: Module>(plugin: Plugin<'_, M>, vr: VRequest<'_>, waited: Option<Wait>, performed: Performed) -> Performed {
+    let Some(desk) = vr.desk(plugin) else { return Performed::Done };
+    if let Some(waited) = waited.filter(|waited| performed != Performed::Waits(*waited)) {
+        end_wait(plugin, vr, desk, waited);
+    }
+    if let Performed::Waits(wait) = performed {
+        desk.waits().begin(wait, vr);
+    }
+    performed
+}
+
+/// A request waits for that no more.
+fn end_wait<M: Module>(plugin: Plugin<'_, M>, vr: VRequest<'_>, desk: Desk<'_, M>, wait: Wait) {
+    desk.waits().end(wait);
+    guard(|| M::wait_over(plugin, desk, wait), |panic| report_in(vr, plugin, M::NAME, panic));
+}
+
+/// Called by lighttpd2 where a request ends that waits in an action.
+unsafe extern "C" fn clean_up<M: Module>(
+    vr: *mut sys::liVRequest,
+    bound: *mut c_void,
+    context: *mut c_void,
+) -> sys::liHandlerResult {
+    // SAFETY: lighttpd2 passes what `perform` got and has left.
+    let (vr, plugin, wait) = unsafe {
+        let bound = &*bound.cast::<BoundAction<M>>();
+        (VRequest::new(vr), Plugin::<M>::new(bound.plugin), Wait::from_context(context))
+    };
+    if let (Some(wait), Some(desk)) = (wait, vr.desk(plugin)) {
+        end_wait(plugin, vr, desk, wait);
+    }
     sys::LI_HANDLER_GO_ON
 }
 

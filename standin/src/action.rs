@@ -5,7 +5,8 @@ use crate::pointer::Pointer;
 use crate::server::StandInServer;
 use lighttpd2::sys;
 use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// One thing that is done with a request.
 pub enum Action<'s> {
@@ -29,10 +30,22 @@ pub enum Action<'s> {
     Own(OwnAction),
 }
 
-/// What `li_action_new_function` made. It is released when this is dropped.
+/// What `li_action_new_function` made. It is released when this is dropped, and no request waits in it.
 pub struct Function<'s> {
-    server: &'s StandInServer,
-    parts: NonNull<Parts>,
+    held: Arc<Held>,
+    server: PhantomData<&'s StandInServer>,
+}
+
+/// What a function and the requests have that wait in it.
+struct Held {
+    server: *const StandInServer,
+    parts: Box<Parts>,
+}
+
+/// What a request has of an action that it has not done with, and what the module keeps there.
+pub(crate) struct Unfinished {
+    action: Arc<Held>,
+    context: *mut c_void,
 }
 
 /// What is behind lighttpd2's pointer to an action.
@@ -43,10 +56,11 @@ pub(crate) struct Parts {
     pub param: *mut c_void,
 }
 
-// SAFETY: lighttpd2 runs one action on all of its workers, and its module knows that.
-unsafe impl Send for Function<'_> {}
+// SAFETY: lighttpd2 runs one action on all of its workers, and its module knows that. Its server is there longer, and can be
+// used on any thread.
+unsafe impl Send for Held {}
 // SAFETY: as above.
-unsafe impl Sync for Function<'_> {}
+unsafe impl Sync for Held {}
 
 impl Parts {
     /// Hands it to the module.
@@ -59,23 +73,46 @@ impl<'s> Function<'s> {
     /// # Safety
     /// `action` is from `Parts::into_abi`, and this is its only owner.
     pub(crate) unsafe fn from_abi(server: &'s StandInServer, action: *mut sys::liAction) -> Self {
-        // SAFETY: the caller promises that it points at something.
-        Self { server, parts: unsafe { NonNull::new_unchecked(action.cast()) } }
+        // SAFETY: `into_abi` made it from a box, which the caller hands over.
+        let parts = unsafe { Box::from_raw(action.cast()) };
+        Self { held: Arc::new(Held { server, parts }), server: PhantomData }
     }
 
     pub(crate) fn parts(&self) -> &Parts {
-        // SAFETY: it is from a box that only `drop` frees, and is not changed.
-        unsafe { self.parts.as_ref() }
+        &self.held.parts
+    }
+
+    /// What a request has of it that has performed it, and where the module has left this.
+    pub(crate) fn unfinished(&self, context: *mut c_void) -> Unfinished {
+        Unfinished { action: Arc::clone(&self.held), context }
     }
 }
 
-impl Drop for Function<'_> {
+impl Unfinished {
+    /// What the module keeps there, if it is of this action.
+    pub(crate) fn context_of(&self, function: &Function<'_>) -> Option<*mut c_void> {
+        Arc::ptr_eq(&self.action, &function.held).then_some(self.context)
+    }
+
+    /// The request is done with it. The module is told where it keeps something there.
+    ///
+    /// # Safety
+    /// `vr` is the request, and this thread's.
+    pub(crate) unsafe fn clean_up(self, vr: *mut sys::liVRequest) {
+        let parts = &self.action.parts;
+        if let Some(cleanup) = parts.cleanup.filter(|_| !self.context.is_null()) {
+            // SAFETY: the module has given it for this, with its parameter; the caller promises a request.
+            unsafe { cleanup(vr, parts.param, self.context) };
+        }
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: `into_abi` made it from a box.
-        let parts = unsafe { Box::from_raw(self.parts.as_ptr()) };
-        if let Some(free) = parts.free {
-            // SAFETY: the module has given it for this, with its parameter.
-            unsafe { free(self.server.as_ptr(), parts.param) };
+        if let Some(free) = self.parts.free {
+            // SAFETY: the module has given it for this, with its parameter. The server is there longer than its actions and
+            // requests.
+            unsafe { free((*self.server).as_ptr(), self.parts.param) };
         }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn end(state: &State, how: Close) {
     match how {
         _ if state.life.get() == Life::Over => {}
         Close::KeptAlive | Close::Ended => {
+            assert!(!state.is_waiting(), "no response is whole before its request's last action");
             state.ends_at_once.set(Some(how));
             state.complete();
             if state.ends_at_once.take().is_some() {
@@ -122,11 +123,13 @@ fn reset_request(state: &State) {
     unsafe { (*vr).direct_out = ptr::null_mut() };
     drop(state.direct.take());
     state.release_streams();
+    state.clean_up();
     if state.out.stage().state != sys::LI_VRS_CLEAN {
         // SAFETY: the request is this thread's.
         unsafe { state.server().handle_vrclose(vr) };
         state.out.change(|stage| stage.state = sys::LI_VRS_CLEAN);
     }
+    state.event_loop().jobs.forget(state);
     state.response_headers.clear();
     // Whoever watches a connection goes on with that where it was upgraded.
     if !state.is_upgraded.get() {

@@ -1,8 +1,9 @@
-//! The event loops of workers: their clocks, and the timers on them.
+//! The event loops of workers: their clocks, the timers on them, and what else they wait for.
 
 use crate::exports::broken;
 use crate::jobs::Jobs;
 use crate::server::own_place;
+use crate::watcher::Watchers;
 use lighttpd2::sys;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub struct EventLoop {
     epoch: f64,
     state: Mutex<State>,
     pub(crate) jobs: Jobs,
+    pub(crate) watchers: Watchers,
 }
 
 struct State {
@@ -60,7 +62,8 @@ impl EventLoop {
         let epoch = SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64());
         let owner = thread::current().id();
         let state = State { owner, is_prepared: false, is_stopped: false, now: epoch, timers: Vec::new() };
-        Self { began: Instant::now(), epoch, state: Mutex::new(state), jobs: Jobs::default() }
+        let (jobs, watchers) = (Jobs::default(), Watchers::default());
+        Self { began: Instant::now(), epoch, state: Mutex::new(state), jobs, watchers }
     }
 
     /// Makes it the loop of `worker`.
@@ -126,16 +129,26 @@ impl EventLoop {
         count
     }
 
+    /// Calls the callbacks for watched descriptors that are ready. Returns how many it has called.
+    ///
+    /// # Panics
+    /// On another thread than the loop's.
+    pub fn run_ready(&self) -> usize {
+        assert!(self.is_own(), "descriptors are watched on the thread that has prepared the worker");
+        self.watchers.run()
+    }
+
     /// Does what waits for its worker. As in lighttpd2, what comes up again and again waits for the next time.
     pub(crate) fn run_jobs(&self) -> usize {
         self.jobs.run_asked() + (0..ROUNDS).map(|_| self.jobs.run()).sum::<usize>()
     }
 
-    /// Sets its clock, and runs the timers that are due.
+    /// Sets its clock, runs the timers that are due, and calls the callbacks for descriptors that are ready.
     pub(crate) fn turn(&self) {
         let now = self.epoch + self.began.elapsed().as_secs_f64();
         self.state().now = now;
         self.run_due();
+        self.run_ready();
     }
 
     /// When it has to get a turn at the latest.
@@ -145,9 +158,9 @@ impl EventLoop {
         self.began.checked_add(since)
     }
 
-    /// Whether a timer keeps its worker from ending.
+    /// Whether a timer or a watcher keeps its worker from ending.
     pub(crate) fn is_kept_alive(&self) -> bool {
-        self.state().timers.iter().any(|timer| timer.due.is_some() && timer.keeps_alive)
+        self.watchers.is_watching() || self.state().timers.iter().any(|timer| timer.due.is_some() && timer.keeps_alive)
     }
 
     /// From now on it belongs to this thread.
@@ -189,11 +202,16 @@ impl EventLoop {
         if self.queues() > 0 {
             broken("a waitqueue is not stopped when its worker ends");
         }
+        if self.watchers.is_watching() {
+            broken("a descriptor is watched when its worker ends");
+        }
+        // SAFETY: as in lighttpd2, watchers are there until the workers are gone, or there is a fault.
+        unsafe { self.watchers.release() };
     }
 
     /// Attaches a queue.
     pub(crate) fn attach(&self, queue: *mut sys::liWaitQueue) {
-        self.check_thread();
+        self.check_thread("a timer");
         let mut state = self.state();
         if state.timers.iter().any(|timer| timer.queue == Queue(queue)) {
             broken("a waitqueue is made where one is that was not stopped");
@@ -218,7 +236,7 @@ impl EventLoop {
     /// Ends the program where this thread may not use the queue, or it has changed behind the loop's back: its timer
     /// `is_active` and `keeps_alive` by what is in the queue.
     pub(crate) fn check(&self, queue: *mut sys::liWaitQueue, is_active: bool, keeps_alive: bool) {
-        self.check_thread();
+        self.check_thread("a timer");
         let state = self.state();
         let Some(timer) = state.timers.iter().find(|timer| timer.queue == Queue(queue)) else {
             broken("a waitqueue that was moved or copied");
@@ -231,9 +249,10 @@ impl EventLoop {
         }
     }
 
-    fn check_thread(&self) {
+    /// Ends the program where `what` is used, which belongs to it, and it is not this thread's.
+    pub(crate) fn check_thread(&self, what: &str) {
         if !self.is_own() {
-            broken("a timer is used on another thread than its worker's");
+            broken(&format!("{what} is used on another thread than its worker's"));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::stream::Stream;
 use crate::waitqueue::{
     li_waitqueue_init, li_waitqueue_pop, li_waitqueue_push, li_waitqueue_stop, li_waitqueue_update,
 };
+use crate::watcher::{li_event_io_init, li_event_io_set_events, li_event_io_set_fd};
 use libloading::os::unix::Library;
 use lighttpd2::sys;
 use std::ffi::{c_char, c_void};
@@ -27,7 +28,7 @@ pub fn broken(what: &str) -> ! {
 }
 
 /// Names, each with a NUL, and addresses of all of them. Does not compile where one is defined otherwise than declared.
-fn functions() -> [(&'static str, *const c_void); 42] {
+fn functions() -> [(&'static str, *const c_void); 46] {
     macro_rules! function {
         ($name:ident) => {{
             let [declared, _] = [sys::$name, $name];
@@ -55,6 +56,7 @@ fn functions() -> [(&'static str, *const c_void); 42] {
         function!(li_vrequest_handle_indirect),
         function!(li_vrequest_indirect_connect),
         function!(li_vrequest_indirect_headers_ready),
+        function!(li_vrequest_joblist_append),
         function!(li_stream_init),
         function!(li_stream_release),
         function!(li_stream_null_new),
@@ -76,6 +78,9 @@ fn functions() -> [(&'static str, *const c_void); 42] {
         function!(li_waitqueue_update),
         function!(li_waitqueue_push),
         function!(li_waitqueue_pop),
+        function!(li_event_io_init),
+        function!(li_event_io_set_fd),
+        function!(li_event_io_set_events),
         ("li_log_write\0", sys::li_log_write as *const c_void),
     ]
 }
@@ -266,6 +271,14 @@ pub unsafe extern "C" fn li_vrequest_indirect_connect(
 pub unsafe extern "C" fn li_vrequest_indirect_headers_ready(vr: *mut sys::liVRequest) {
     // SAFETY: the caller promises a request.
     unsafe { State::of_request(vr) }.set_headers_ready();
+}
+
+/// # Safety
+/// As lighttpd2's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn li_vrequest_joblist_append(vr: *mut sys::liVRequest) {
+    // SAFETY: the caller promises a request.
+    unsafe { State::of_request(vr) }.perform_later();
 }
 
 /// # Safety

@@ -61,6 +61,8 @@ enum Job {
     Begin(Request),
     /// There is more of a request's response, or the end.
     GoOn(Request),
+    /// An action in which a request waits is performed again.
+    Perform(Request),
     /// The module's.
     Modules(Address),
 }
@@ -87,10 +89,15 @@ impl Jobs {
         self.queue().add(Job::GoOn(Request(request)));
     }
 
+    /// The action in which the request waits is performed again.
+    pub fn perform(&self, request: &State) {
+        self.queue().add(Job::Perform(Request(request)));
+    }
+
     /// Nothing is to be done for that request.
     pub fn forget(&self, request: &State) {
-        let request = Request(request);
-        self.queue().waiting.retain(|job| *job != Job::Begin(request) && *job != Job::GoOn(request));
+        let jobs = [Job::Begin, Job::GoOn, Job::Perform].map(|job| job(Request(request)));
+        self.queue().waiting.retain(|job| !jobs.contains(job));
     }
 
     /// From now on this wakes the worker.
@@ -132,6 +139,7 @@ impl Jobs {
             match job {
                 Job::Modules(job) => self.run_job(job, generation),
                 Job::Begin(Request(request)) => state_of(request).connect(),
+                Job::Perform(Request(request)) => state_of(request).make_due(),
                 Job::GoOn(Request(request)) => {
                     let out = &state_of(request).out;
                     if out.stage().is_fed {

@@ -3,8 +3,8 @@
 //! It plays lighttpd2 towards `libmod_progress.so`, so that the module can be seen and tested where no lighttpd2 is
 //! installed: it loads the built module, exports the functions that the module calls ([`exports`]), lays out its objects
 //! by the module's own declarations in `include/` ([`server`], [`plugin`], [`options`], [`request`], [`value`]), runs its
-//! timers ([`event_loop`], [`waitqueue`]), streams and jobs, and serves HTTP/1.1 on loopback with several workers
-//! ([`serve`]), as a JSON file describes it ([`description`]).
+//! timers and watchers ([`event_loop`], [`waitqueue`], [`watcher`]), streams and jobs, lets requests wait in its actions, and
+//! serves HTTP/1.1 on loopback with several workers ([`serve`]), as a JSON file describes it ([`description`]).
 //!
 //! ```text
 //! standin FILE       serves; prints "listening 127.0.0.1:PORT" when it is ready; SIGTERM or SIGINT stops it
@@ -15,7 +15,7 @@
 //! ends with a message where the module uses a request or a timer on another thread, writes where it knows nothing of, or
 //! breaks another rule. Where it answers otherwise than lighttpd2, that is to keep it small: it sends no `Date`, has no error
 //! pages, and reads the body of a request that was answered early before it looks for the next request. A stream of the
-//! module's own can give a response, and nothing else.
+//! module's own can give a response, and nothing else; a request that a backend or a sink answers cannot wait in an action.
 
 pub mod action;
 mod buffer;
@@ -47,4 +47,5 @@ mod state;
 mod stream;
 pub mod value;
 pub mod waitqueue;
+pub mod watcher;
 mod wire;

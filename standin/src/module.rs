@@ -69,6 +69,9 @@ impl<'s> Module<'s> {
     pub fn handle_worker_stop(&self, worker: usize) {
         self.server.event_loop(worker).set_stopped();
         self.tell_worker(worker, |plugin| plugin.handle_worker_stop);
+        if self.server.event_loop(worker).watchers.is_watching() {
+            exports::broken("a descriptor is watched when its worker was stopped: lighttpd2 would go on for ever");
+        }
     }
 
     fn tell(&self, choose: impl Fn(&sys::liPlugin) -> sys::liPluginServerState) {

@@ -1,6 +1,6 @@
 //! A request's way through the module.
 
-use crate::action::Action;
+use crate::action::{Action, Function};
 use crate::ending::{self, Life};
 use crate::exports::broken;
 use crate::lvalue::host;
@@ -68,6 +68,15 @@ pub struct Target {
     pub raw_path: Vec<u8>,
     /// The client's address.
     pub remote_ip: Vec<u8>,
+}
+
+/// What becomes of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// The next one comes.
+    Done,
+    /// The request waits in it, until it is [due](Request::is_due) to be performed again.
+    Waits,
 }
 
 /// What a request is answered with.
@@ -142,25 +151,71 @@ impl<'m> Request<'m> {
     }
 
     /// Performs an action of the module's, or one that sets an option.
-    pub fn perform(&mut self, action: &Action<'_>) {
+    ///
+    /// # Panics
+    /// Where it waits in another action.
+    pub fn perform(&mut self, action: &Action<'_>) -> Performed {
+        if let Action::Function(function) = action {
+            return self.call(function);
+        }
+        assert!(!self.is_waiting(), "a request that waits goes on with the same action");
         match action {
-            Action::Function(function) => {
-                let parts = function.parts();
-                let Some(call) = parts.function else { broken("an action without a function") };
-                let mut context = ptr::null_mut();
-                // SAFETY: the module has made the action for this; the request is this thread's.
-                let result = unsafe { call(self.vr(), parts.param, &raw mut context) };
-                self.state().scratch().spoil();
-                if !context.is_null() && parts.cleanup.is_none() {
-                    broken("an action leaves a context and has no cleanup");
-                }
-                if result != sys::LI_HANDLER_GO_ON {
-                    broken("this module's actions always go on");
-                }
-            }
             Action::Setting { index, value } => self.objects.options.set(*index, *value),
             Action::PointerSetting { index, value } => self.objects.options.set_pointer(*index, value),
-            Action::Own(_) => {}
+            Action::Own(_) | Action::Function(_) => {}
+        }
+        Performed::Done
+    }
+
+    fn call(&mut self, function: &Function<'_>) -> Performed {
+        let (parts, state) = (function.parts(), self.state());
+        let Some(call) = parts.function else { broken("an action without a function") };
+        let former = state.stop_waiting_in(function);
+        let mut context = former.unwrap_or(ptr::null_mut());
+        // SAFETY: the module has made the action for this; the request is this thread's.
+        let result = unsafe { call(self.vr(), parts.param, &raw mut context) };
+        state.scratch().spoil();
+        if !context.is_null() && parts.cleanup.is_none() {
+            broken("an action leaves a context and has no cleanup");
+        }
+        match result {
+            sys::LI_HANDLER_GO_ON => {
+                if !context.is_null() {
+                    // SAFETY: the request is this thread's.
+                    unsafe { function.unfinished(context).clean_up(self.vr()) };
+                }
+                if former.is_some() && self.is_indirect() {
+                    // Its header may have become ready meanwhile.
+                    state.event_loop().jobs.begin(state);
+                }
+                Performed::Done
+            }
+            sys::LI_HANDLER_WAIT_FOR_EVENT if parts.cleanup.is_none() => {
+                broken("a request waits in an action that has no cleanup")
+            }
+            sys::LI_HANDLER_WAIT_FOR_EVENT => {
+                state.wait_in(function, context);
+                Performed::Waits
+            }
+            _ => broken("this module's actions go on or wait"),
+        }
+    }
+
+    /// Whether it waits in an action.
+    pub fn is_waiting(&self) -> bool {
+        self.state().is_waiting()
+    }
+
+    /// Whether it waits in an action that is to be performed again now.
+    pub fn is_due(&self) -> bool {
+        self.state().is_due()
+    }
+
+    /// Has the action performed again in which it waits, if it does: lighttpd2 does so also where the module has not asked
+    /// for it.
+    pub fn perform_later(&mut self) {
+        if self.is_waiting() {
+            self.state().perform_later();
         }
     }
 

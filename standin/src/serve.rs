@@ -208,6 +208,7 @@ impl<'m> Worker<'m> {
                 polled.len()
             })
             .collect();
+        self.service.module.server().event_loop(self.number).watchers.poll_on(&mut polled);
         poll_or_interrupted(&mut polled, longest).expect("sockets can be polled");
         let mut start = 1;
         ends.into_iter()
@@ -225,7 +226,8 @@ impl<'m> Worker<'m> {
     }
 }
 
-fn poll_or_interrupted(polled: &mut [PollFd<'_>], longest: Option<Duration>) -> io::Result<()> {
+/// Waits until something is known of one of them, no longer than that, or until there is a signal.
+pub(crate) fn poll_or_interrupted(polled: &mut [PollFd<'_>], longest: Option<Duration>) -> io::Result<()> {
     let timeout = longest.and_then(|longest| Timespec::try_from(longest).ok());
     match poll(polled, timeout.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

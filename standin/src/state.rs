@@ -1,11 +1,11 @@
 //! What lighttpd2 knows of a request and the module does not.
 
+use crate::action::{Function, Unfinished};
 use crate::ending::Life;
 use crate::event_loop::EventLoop;
 use crate::exports::broken;
 use crate::headers::Headers;
-use crate::memory::Object;
-use crate::memory::POISON;
+use crate::memory::{Object, POISON};
 use crate::objects::empty_queue;
 use crate::out::Out;
 use crate::request::{Close, Target};
@@ -27,7 +27,7 @@ const DIRECT: u64 = 0x6469_7265_6374_6f75;
 /// What tells the queue of a stream of the module's.
 const OF_STREAM: u64 = 0x6f66_7374_7265_616d;
 
-/// What is there where a queue is gone.
+/// What is there where a queue is gone, or a request.
 const GONE: u64 = u64::from_ne_bytes([POISON; 8]);
 
 /// What lighttpd2 knows of a request and the module does not.
@@ -51,6 +51,10 @@ pub(crate) struct State {
     pub is_indirect: Cell<bool>,
     /// The streams of the module's that its body goes to, and that its response comes from.
     streams: Cell<Option<[Stream; 2]>>,
+    /// The action that it waits in.
+    waiting: RefCell<Option<Unfinished>>,
+    /// Whether that is to be performed again.
+    is_due: Cell<bool>,
     pub wire: Wire,
     server: *const StandInServer,
     worker: usize,
@@ -83,6 +87,8 @@ impl State {
             direct: RefCell::default(),
             is_indirect: Cell::default(),
             streams: Cell::default(),
+            waiting: RefCell::default(),
+            is_due: Cell::default(),
             wire: Wire::new(),
             server,
             worker,
@@ -106,6 +112,7 @@ impl State {
         self.environment.take();
         self.body.take();
         self.is_indirect.set(false);
+        self.is_due.set(false);
         self.wire.reset();
     }
 
@@ -115,7 +122,13 @@ impl State {
     /// `vr` is a request that lives during `'a`.
     pub unsafe fn of_request<'a>(vr: *mut sys::liVRequest) -> &'a Self {
         // SAFETY: `Request::new` has left it there.
-        unsafe { Self::checked(own_place::<*const State, _>(&raw mut (*vr).opaque_started).read_unaligned()) }
+        unsafe {
+            let state = own_place::<*const State, _>(&raw mut (*vr).opaque_started).read_unaligned();
+            if state.addr() as u64 == GONE {
+                broken("a request is used that is gone");
+            }
+            Self::checked(state)
+        }
     }
 
     /// `li_connection_from_vrequest`.
@@ -193,8 +206,11 @@ impl State {
         self.event_loop().jobs.begin(self);
     }
 
-    /// The header is ready: the response begins.
+    /// The header is ready: the response begins, unless there is an action that comes first.
     pub fn connect(&self) {
+        if self.is_waiting() {
+            return self.is_due.set(true);
+        }
         match self.streams.get() {
             Some([_, source]) if self.out.stage().state == sys::LI_VRS_HANDLE_RESPONSE_HEADERS => {
                 self.out.connect(source)
@@ -220,9 +236,59 @@ impl State {
         }
     }
 
+    /// `li_vrequest_joblist_append`.
+    pub fn perform_later(&self) {
+        if self.out.stage().state == sys::LI_VRS_CLEAN {
+            broken("a request is to go on that has ended or not begun");
+        }
+        self.event_loop().jobs.perform(self);
+    }
+
+    /// The worker has come to it: the action that it waits in is to be performed again. As in lighttpd2, not while only the
+    /// header of a response over time is waited for.
+    pub fn make_due(&self) {
+        if self.is_waiting() && self.out.stage().state != sys::LI_VRS_READ_CONTENT {
+            self.is_due.set(true);
+        }
+    }
+
+    /// Whether an action is to be performed again.
+    pub fn is_due(&self) -> bool {
+        self.is_due.get()
+    }
+
+    /// Whether it waits in an action.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.borrow().is_some()
+    }
+
+    /// It waits in an action, where the module keeps this.
+    pub fn wait_in(&self, function: &Function<'_>, context: *mut c_void) {
+        *self.waiting.borrow_mut() = Some(function.unfinished(context));
+    }
+
+    /// An action is performed: what the module keeps there if it has waited in it.
+    ///
+    /// # Panics
+    /// Where it waits in another action.
+    pub fn stop_waiting_in(&self, function: &Function<'_>) -> Option<*mut c_void> {
+        self.is_due.set(false);
+        let waiting = self.waiting.take()?;
+        Some(waiting.context_of(function).expect("a request that waits goes on with the same action"))
+    }
+
+    /// It is over. Where it waits in an action, that is done with.
+    pub fn clean_up(&self) {
+        self.is_due.set(false);
+        if let Some(waiting) = self.waiting.take() {
+            // SAFETY: it is this thread's.
+            unsafe { waiting.clean_up(self.out.vrequest()) };
+            self.scratch().spoil();
+        }
+    }
+
     /// Lets go of the module's streams.
     pub fn release_streams(&self) {
-        self.event_loop().jobs.forget(self);
         let Some([drain, source]) = self.streams.take() else { return };
         for stream in [source, drain] {
             stream.set_request(ptr::null());

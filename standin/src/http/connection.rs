@@ -98,7 +98,7 @@ impl<'m> Connection<'m> {
         flags.set(PollFlags::OUT, !self.output.is_empty());
         let handler = if let Phase::Busy(exchange) = &self.phase { Some(&exchange.handler) } else { None };
         // A client that goes away is noticed however slowly its body is taken.
-        flags.set(PollFlags::RDHUP, matches!(handler, Some(Handler::Sink(_))) && !self.has_ended);
+        flags.set(PollFlags::RDHUP, self.is_taken_slowly() && !self.has_ended);
         polled.push(PollFd::new(&self.socket, flags));
         if let Some(Handler::Proxy(proxy)) = handler {
             polled.push(proxy.poll_on(self.output.len() < BUFFER));
@@ -112,6 +112,7 @@ impl<'m> Connection<'m> {
             Phase::Busy(exchange) => match &exchange.handler {
                 Handler::Sink(sink) if !self.input.is_empty() => sink.wake_at(),
                 Handler::Stream if exchange.request.has_news() => Some(Instant::now()),
+                Handler::Waiting(_) if exchange.request.is_due() => Some(Instant::now()),
                 _ => None,
             },
             Phase::Lingering(end) => Some(*end),
@@ -160,11 +161,28 @@ impl<'m> Connection<'m> {
         !self.has_ended && self.input.len() < CHUNK
     }
 
+    /// Whether what comes of a body may wait for whoever takes it.
+    fn is_taken_slowly(&self) -> bool {
+        match &self.phase {
+            Phase::Busy(exchange) => match exchange.handler {
+                Handler::Sink(_) => true,
+                Handler::Waiting(_) => !exchange.body.is_complete(),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     fn read(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         match self.socket.read(&mut buffer) {
             Ok(0) => self.has_ended = true,
-            Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+            Ok(count) => {
+                self.input.extend_from_slice(&buffer[..count]);
+                if let Phase::Busy(exchange) = &mut self.phase {
+                    exchange.request.perform_later();
+                }
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
@@ -250,28 +268,25 @@ impl<'m> Connection<'m> {
             request.given.add(CONTINUE.len());
         }
         head.keep_alive &= !self.service.is_stopping();
-        let (keep_alive, body) = (head.keep_alive, head.body.clone());
-        request.set_http(head.is_1_1, keep_alive);
-        let mut exchange = Exchange { request, head, body, handler: Handler::Answered, keep_alive };
+        request.set_http(head.is_1_1, head.keep_alive);
+        let actions = self.service.rules.actions(&head.path);
+        let mut exchange = Exchange::new(request, head, actions);
         // As in lighttpd2, what has come of the body with the header counts before the first action.
         let mut early = Vec::new();
         if let Ok(used) = exchange.take_body(&self.input, |data| early.extend_from_slice(data)) {
             self.input.drain(..used);
         }
-        exchange.perform(self.service.rules.actions(&exchange.head.path), &mut self.output);
         exchange.handler.take(&early);
-        if exchange.body.is_complete() {
-            exchange.handler.finish_body();
-        }
+        exchange.perform(&mut self.output);
         self.phase = Phase::Busy(Box::new(exchange));
     }
 
     /// Answers a request that gets no further, and closes the connection.
     fn refuse(&mut self, status: i32, mut head: RequestHead) {
         head.keep_alive = false;
+        head.body = Body::Complete;
         let request = Request::new(self.service.module, self.worker);
-        let body = Body::Complete;
-        let mut exchange = Exchange { request, head, body, handler: Handler::Answered, keep_alive: false };
+        let mut exchange = Exchange::new(request, head, &[]);
         exchange.answer(exchange.plain(status), None, &mut self.output);
         self.phase = Phase::Busy(Box::new(exchange));
     }

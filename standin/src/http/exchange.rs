@@ -9,7 +9,8 @@ use super::sink::Sink;
 use super::{BUFFER, Broken, Malformed, file};
 use crate::action::Action;
 use crate::description::OwnAction;
-use crate::request::{DirectAnswer, Request};
+use crate::exports::broken;
+use crate::request::{DirectAnswer, Performed, Request};
 use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
@@ -26,10 +27,16 @@ pub struct Exchange<'m> {
     pub handler: Handler,
     /// Whether the connection waits for another request afterwards.
     pub keep_alive: bool,
+    /// What is still to be done with it, the first of which it may wait in.
+    pub actions: &'m [Action<'m>],
+    /// Where its file is, if it is answered with one.
+    pub docroot: Option<&'m Path>,
 }
 
 /// What answers a request.
 pub enum Handler {
+    /// Nothing yet: this is what has come of the body until its actions are done.
+    Waiting(Vec<u8>),
     /// The whole response waits for the client, and perhaps for the connection to hear of its end.
     Answered,
     /// A stream of the module's gives the response.
@@ -38,7 +45,13 @@ pub enum Handler {
     Proxy(Box<Proxy>),
 }
 
-impl Exchange<'_> {
+impl<'m> Exchange<'m> {
+    /// One whose header has come.
+    pub fn new(request: Request<'m>, head: RequestHead, actions: &'m [Action<'m>]) -> Self {
+        let (body, keep_alive) = (head.body.clone(), head.keep_alive);
+        Self { request, head, body, handler: Handler::Waiting(Vec::new()), keep_alive, actions, docroot: None }
+    }
+
     /// Whether something was done.
     pub fn step(&mut self, input: &mut Vec<u8>, output: &mut Output, hurry: bool) -> Result<bool, Broken> {
         let mut moved = false;
@@ -56,7 +69,11 @@ impl Exchange<'_> {
             moved = used > 0;
         }
         match &mut self.handler {
-            Handler::Answered => {}
+            Handler::Waiting(_) if self.request.is_due() => {
+                self.perform(output);
+                moved = true;
+            }
+            Handler::Waiting(_) | Handler::Answered => {}
             Handler::Stream => {
                 let answer = self.request.take_output();
                 output.push(&answer);
@@ -130,15 +147,24 @@ impl Exchange<'_> {
         Ok(used)
     }
 
-    pub fn perform(&mut self, actions: &[Action<'_>], output: &mut Output) {
-        let mut docroot = None;
-        for action in actions {
-            match action {
-                Action::Function(_) | Action::Setting { .. } | Action::PointerSetting { .. } => {
-                    self.request.perform(action)
+    /// Does what is to be done with it, as far as it does not wait.
+    pub fn perform(&mut self, output: &mut Output) {
+        let early = match std::mem::replace(&mut self.handler, Handler::Answered) {
+            Handler::Waiting(body) => body,
+            _ => Vec::new(),
+        };
+        while let Some((action, rest)) = self.actions.split_first() {
+            if self.request.perform(action) == Performed::Waits {
+                if !matches!(self.handler, Handler::Answered) {
+                    broken("the stand-in lets no request wait that a backend or a sink answers");
                 }
+                self.handler = Handler::Waiting(early);
+                return;
+            }
+            match action {
+                Action::Function(_) | Action::Setting { .. } | Action::PointerSetting { .. } => {}
                 Action::Own(OwnAction::Respond { status, body }) => self.request.respond(*status, body),
-                Action::Own(OwnAction::Docroot(folder)) => docroot = Some(folder),
+                Action::Own(OwnAction::Docroot(folder)) => self.docroot = Some(folder),
                 Action::Own(_) if self.request.is_handled() => {}
                 Action::Own(OwnAction::Proxy(backend)) => {
                     self.request.handle_indirect();
@@ -152,14 +178,23 @@ impl Exchange<'_> {
                     self.handler = Handler::Sink(Sink::new(*bytes_per_second, Instant::now()));
                 }
             }
+            self.actions = rest;
         }
+        self.begin_answer(output);
+        self.handler.take(&early);
+        if self.body.is_complete() {
+            self.handler.finish_body();
+        }
+    }
+
+    fn begin_answer(&mut self, output: &mut Output) {
         if let Some(answer) = self.request.answer() {
             self.send(answer, None, output);
         } else if self.request.is_indirect() {
             self.handler = Handler::Stream;
         } else if !self.request.is_handled() {
             self.request.handle_indirect();
-            match docroot {
+            match self.docroot {
                 Some(folder) => self.answer_with_file(folder, output),
                 None => self.answer(self.plain(404), None, output),
             }
@@ -232,6 +267,7 @@ pub fn lines<N: AsRef<[u8]>>(headers: &[(N, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
 impl Handler {
     fn room(&mut self) -> usize {
         match self {
+            Self::Waiting(body) => BUFFER.saturating_sub(body.len()),
             Self::Answered | Self::Stream => usize::MAX,
             Self::Sink(sink) => sink.room(Instant::now()),
             Self::Proxy(proxy) => proxy.room(),
@@ -240,6 +276,7 @@ impl Handler {
 
     pub fn take(&mut self, data: &[u8]) {
         match self {
+            Self::Waiting(body) => body.extend_from_slice(data),
             Self::Answered | Self::Stream => {}
             Self::Sink(sink) => sink.take(data.len()),
             Self::Proxy(proxy) => proxy.take(data),

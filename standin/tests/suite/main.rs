@@ -6,6 +6,7 @@
 mod bench;
 mod c_module;
 mod churn;
+mod descriptors;
 mod endings;
 mod events;
 mod headers;
@@ -23,6 +24,7 @@ mod streams;
 mod timers;
 mod violation;
 mod waiting;
+mod waiting_actions;
 mod watching;
 
 use libtest_mimic::{Completion, Failed, Trial};
@@ -37,6 +39,7 @@ const ALONE: &str = "STANDIN_TEST_ALONE";
 fn main() -> ExitCode {
     let trials = [
         churn::trials(),
+        descriptors::trials(),
         endings::trials(),
         events::trials(),
         headers::trials(),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         settings::trials(),
         streams::trials(),
         timers::trials(),
+        waiting_actions::trials(),
         watching::trials(),
     ];
     suite::run(trials.into_iter().flatten().collect(), None).exit_code()

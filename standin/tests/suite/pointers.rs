@@ -69,7 +69,9 @@ fn options(module: &Module<'_>, actions: &[&Action<'_>]) -> String {
     let look = action(module, "pointers.look", None);
     let mut request = Request::new(module, 0);
     request.enter(sys::LI_HTTP_METHOD_GET, None, 0);
-    actions.iter().copied().chain([&look]).for_each(|action| request.perform(action));
+    for action in actions.iter().copied().chain([&look]) {
+        request.perform(action);
+    }
     let lines = module.server().log.take();
     request.close(Close::KeptAlive);
     lines.last().cloned().unwrap_or_default()
