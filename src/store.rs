@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
-use elsewhere::{Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
+use elsewhere::{Answer, Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
 use progress::{Counters, Ended, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -57,7 +57,7 @@ impl Store {
         entries: usize,
         time_to_live: TimeToLive,
     ) -> Result<Self, StoreError> {
-        directory.make_key().map_err(StoreError::Directory)?;
+        directory.make_key(None).map_err(StoreError::Directory)?;
         let directory = Arc::new(directory);
         let time_to_live = time_to_live.milliseconds();
         let tellers = Tellers::new(&directory, workers, entries, time_to_live).map_err(StoreError::File)?;
@@ -176,7 +176,11 @@ impl Local {
     ) -> Option<Snapshot> {
         let open = self.open(plugin.module(), desk.number())?;
         let table = plugin.module().table()?;
-        let running = open.siblings.look_up(subject, now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
+        let adopt = &mut |subject, snapshot: &Snapshot| table.adopt(subject, snapshot, now);
+        let running = match open.siblings.look_up(subject, now, adopt) {
+            Answer::Known(running) => running,
+            Answer::Later | Answer::Nowhere => None,
+        };
         // The caretaker says that.
         open.siblings.take_complaints();
         let ended = table.look_up_subject(subject, now).ok().flatten();

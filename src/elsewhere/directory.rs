@@ -1,6 +1,7 @@
 //! A directory that the server processes of a machine share.
 
 use crate::layout::Seal;
+use crate::secret::Secret;
 use progress::Key;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
@@ -76,11 +77,15 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Has a key from now on, and makes it where there is none.
+    /// Has a key from now on: that which is given, or else its own, which is made where there is none.
     ///
     /// # Errors
     /// Where it cannot be made or read.
-    pub fn make_key(&mut self) -> Result<(), DirectoryError> {
+    pub fn make_key(&mut self, given: Option<Secret>) -> Result<(), DirectoryError> {
+        if let Some(secret) = given {
+            self.key = secret.key();
+            return Ok(());
+        }
         if self.read_key()?.is_none() {
             let mut key = [0; KEY_SIZE];
             getrandom::fill(&mut key).map_err(|error| DirectoryError::NoKey(error.into()))?;

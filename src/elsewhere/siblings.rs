@@ -3,7 +3,7 @@
 use crate::layout::{
     BEGUN, ENTRY, ENTRY_WORDS, Entry, HEADER_WORDS, Header, MOST_RUNNING, PLACE, PLACE_WORDS, RUNNING_END, Seal, TOLD,
 };
-use crate::{Directory, Elsewhere};
+use crate::{Answer, Directory, Elsewhere};
 use progress::{End, Outcome, Side, Snapshot, Subject, Timestamp};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
@@ -184,7 +184,13 @@ impl Siblings {
 }
 
 impl Elsewhere for Siblings {
-    fn look_up(
+    fn look_up(&mut self, subject: Subject, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> Answer {
+        Answer::Known(self.find(subject, now, adopt))
+    }
+}
+
+impl Siblings {
+    fn find(
         &mut self,
         subject: Subject,
         now: Timestamp,

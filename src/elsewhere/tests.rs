@@ -25,7 +25,7 @@ fn folder() -> TempDir {
 
 fn directory(path: &Path) -> Arc<Directory> {
     let mut directory = Directory::open(path.as_os_str().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-    directory.make_key().unwrap_or_else(|error| panic!("{error}"));
+    directory.make_key(None).unwrap_or_else(|error| panic!("{error}"));
     Arc::new(directory)
 }
 
@@ -54,8 +54,10 @@ fn ended(received: u64, ended: Timestamp) -> Snapshot {
 /// What is found, and what was adopted on the way.
 fn look(siblings: &mut Siblings, subject: Subject, now: Timestamp) -> (Option<Snapshot>, Vec<(Subject, Snapshot)>) {
     let mut adopted = Vec::new();
-    let found = siblings.look_up(subject, now, &mut |subject, snapshot| adopted.push((subject, *snapshot)));
-    (found, adopted)
+    match siblings.look_up(subject, now, &mut |subject, snapshot| adopted.push((subject, *snapshot))) {
+        Answer::Known(found) => (found, adopted),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -62,6 +62,6 @@ pub use shard::{Ended, Row};
 pub use snapshot::{Phase, Response, Snapshot, SnapshotWords, State};
 pub use statuses::{NoStatus, Statuses};
 pub use table::{Cursor, NotTracked, Off, Table, Ticket};
-pub use tally::{Tallied, Tally};
+pub use tally::{Exchange, Tallied, Tally};
 pub use template::{Template, TemplateError};
 pub use watch::{Subject, Workers};

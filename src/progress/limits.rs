@@ -31,7 +31,7 @@ pub struct Entries(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watchers(u32);
 
-/// How much time there is at the least between two things that a watcher is told, in milliseconds: 50 to 60000.
+/// How much time there is between two things, or for one, in milliseconds: 50 to 60000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval(u32);
 
@@ -141,6 +141,9 @@ impl Default for Watchers {
 }
 
 impl Interval {
+    /// That of whoever tells other hosts, and waits for them, unless it is set.
+    pub const HALF_A_SECOND: Self = Self(500);
+
     /// The longest one, in milliseconds.
     pub const MOST: u64 = 60_000;
 

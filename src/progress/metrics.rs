@@ -1,6 +1,6 @@
 //! Numbers for monitoring, as text.
 
-use super::{Counts, Histogram, State, Tallied, Tally, Totals};
+use super::{Counts, Exchange, Histogram, State, Tallied, Tally, Totals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
@@ -18,6 +18,8 @@ pub struct Metrics {
     pub tallied: Tallied,
     /// How many watch.
     pub watchers: u64,
+    /// How many workers are connected with an engine, where requests are shared with other hosts.
+    pub connected: Option<u64>,
 }
 
 /// How the text is written.
@@ -50,6 +52,30 @@ enum Values {
 
 /// Milliseconds in a second.
 const MILLISECONDS: f64 = 1000.0;
+
+/// What is told where requests are shared with other hosts.
+static SHARED: &[Family] = &[
+    Family {
+        name: "engine_connected",
+        help: "Workers that are connected with the engine",
+        values: Values::Gauge(|metrics| metrics.connected.unwrap_or(0)),
+    },
+    Family {
+        name: "engine_connections",
+        help: "Connections with the engine that were made, and that failed or could not be made",
+        values: Values::Labelled("outcome", |metrics| metrics.exchanges(&Exchange::CONNECTIONS)),
+    },
+    Family {
+        name: "engine_updates",
+        help: "Requests, or how far they are, told to the engine; lost: it could not be told in time that one had ended",
+        values: Values::Labelled("outcome", |metrics| metrics.exchanges(&Exchange::UPDATES)),
+    },
+    Family {
+        name: "engine_lookups",
+        help: "Requests that the engine was asked for, by what came of that",
+        values: Values::Labelled("outcome", |metrics| metrics.exchanges(&Exchange::LOOKUPS)),
+    },
+];
 
 static FAMILIES: &[Family] = &[
     Family { name: "build_info", help: "The module that answers", values: Values::Version(|metrics| metrics.version) },
@@ -142,6 +168,10 @@ impl MetricsText {
 }
 
 impl Metrics {
+    fn exchanges(&self, which: &[(Exchange, &'static str)]) -> Vec<(&'static str, u64)> {
+        which.iter().map(|(exchange, word)| (*word, self.tallied.exchanges[*exchange as usize])).collect()
+    }
+
     /// All of it. Empty where that fails, which is not known to happen.
     pub fn write(self, form: MetricsText) -> String {
         let mut registry = Registry::with_prefix("mod_progress");
@@ -157,7 +187,8 @@ impl Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        FAMILIES.iter().try_for_each(|family| family.encode(self, &mut encoder))
+        let shared = SHARED.iter().filter(|_| self.connected.is_some());
+        FAMILIES.iter().chain(shared).try_for_each(|family| family.encode(self, &mut encoder))
     }
 }
 
@@ -201,7 +232,7 @@ impl Histogram {
 mod tests {
     use super::*;
 
-    const LINES: [&str; 18] = [
+    const LINES: [&str; 22] = [
         "mod_progress_build_info{version=\"1.2.3\"} 1",
         "mod_progress_requests_running 2",
         "mod_progress_requests_known 3",
@@ -214,6 +245,10 @@ mod tests {
         "mod_progress_watchers_refused_total 6",
         "mod_progress_watchers 7",
         "mod_progress_received_bytes_total 0",
+        "mod_progress_engine_connected 2",
+        "mod_progress_engine_updates_total{outcome=\"kept\"} 1",
+        "mod_progress_engine_lookups_total{outcome=\"unavailable\"} 7",
+        "mod_progress_engine_connections_total{outcome=\"failed\"} 9",
         "mod_progress_request_duration_seconds_bucket{le=\"0.1\"} 0",
         "mod_progress_request_duration_seconds_bucket{le=\"0.25\"} 7",
         "mod_progress_request_duration_seconds_bucket{le=\"21600.0\"} 7",
@@ -228,8 +263,9 @@ mod tests {
         totals.counts.durations.counts[1] = 7;
         totals.counts.durations.counts[12] = 1;
         totals.counts.durations.sum = 1_500;
-        let tallied = Tallied { polls: [1, 2, 3, 4], events: 5, refused_watchers: 6 };
-        Metrics { version: "1.2.3", totals, tallied, watchers: 7 }
+        let exchanges = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let tallied = Tallied { polls: [1, 2, 3, 4], events: 5, refused_watchers: 6, exchanges };
+        Metrics { version: "1.2.3", totals, tallied, watchers: 7, connected: Some(2) }
     }
 
     #[test]
@@ -248,7 +284,13 @@ mod tests {
     fn each_has_help() {
         let text = metrics().write(MetricsText::OpenMetrics);
         let count = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
-        assert_eq!([count("# HELP "), count("# TYPE ")], [FAMILIES.len(); 2]);
+        assert_eq!([count("# HELP "), count("# TYPE ")], [FAMILIES.len() + SHARED.len(); 2]);
+    }
+
+    #[test]
+    fn nothing_is_told_of_an_engine_where_there_is_none() {
+        let text = Metrics { connected: None, ..metrics() }.write(MetricsText::OpenMetrics);
+        assert!(!text.contains("engine"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Shard<C> {
 
 /// A request as it is listed.
 pub struct Row {
+    /// What it is.
+    pub subject: Subject,
     /// How far it is.
     pub snapshot: Snapshot,
     /// Of a running one, where that is kept.
@@ -283,7 +285,11 @@ impl<C: Counters> Shard<C> {
             let next = end.min(first.saturating_add(most as u32));
             for index in first..next {
                 if let Some(running) = self.running.get_mut(index) {
-                    rows.push(Row { snapshot: running.look(now), details: running.counters.details().cloned() });
+                    rows.push(Row {
+                        subject: Subject(running.fingerprint),
+                        snapshot: running.look(now),
+                        details: running.counters.details().cloned(),
+                    });
                 }
             }
             looked_at = (next - first) as usize;
@@ -305,7 +311,8 @@ impl<C: Counters> Shard<C> {
             last = Some(ended);
             looked_at += 1;
             if !record.is_superseded() {
-                rows.push(Row { snapshot: record.snapshot(), details: None });
+                let subject = Subject(record.fingerprint());
+                rows.push(Row { subject, snapshot: record.snapshot(), details: None });
             }
         }
         (None, looked_at)

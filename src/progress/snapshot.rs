@@ -197,6 +197,16 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The same on a clock that is ahead by so many milliseconds.
+    pub fn shifted(self, ahead: i64) -> Self {
+        let shift = |moment: Timestamp| Timestamp(moment.0.saturating_add_signed(ahead));
+        let outcome =
+            self.outcome.map(|outcome| Outcome { began: shift(outcome.began), ended: shift(outcome.ended), ..outcome });
+        Self { began: shift(self.began), outcome, ..self }
+    }
+}
+
 impl State {
     /// What it is called.
     pub fn word(self) -> &'static str {

@@ -92,6 +92,11 @@ impl Ticket {
 
     /// The ticket as a number.
     pub fn into_bits(self) -> u64 {
+        self.bits()
+    }
+
+    /// What tells it from all others that are held.
+    pub fn bits(&self) -> u64 {
         u64::from(self.index) << Self::SHARD_BITS | u64::from(self.shard)
     }
 

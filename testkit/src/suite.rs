@@ -1,6 +1,7 @@
 //! How a test program declares its tests: each with a name, and with what it needs. Where that is missing the test is counted as
 //! ignored, and says why.
 
+use crate::engine::EngineKind;
 use crate::host::{self, Host};
 use libtest_mimic::Arguments;
 pub use libtest_mimic::{Completion, Conclusion, Failed, Trial};
@@ -33,6 +34,8 @@ pub enum Need {
     ModuleUnderTest,
     /// A program on the `PATH`.
     Program(&'static str),
+    /// This engine.
+    Engine(EngineKind),
     /// A browser that can be driven.
     Browser,
     /// What this provides, such as a package of a registry.
@@ -134,6 +137,7 @@ impl Need {
             },
             Self::ModuleUnderTest => host::module().map(drop),
             Self::Program(name) => host::find_program(name).map(drop),
+            Self::Engine(kind) => kind.program().map(drop),
             Self::Browser => ["chromium", "chromedriver"].into_iter().try_for_each(|name| Self::Program(name).check()),
             Self::Provided(provide) => provide(),
             Self::NoWrap(reason) if host::is_wrapped() => Err(format!("not under WRAP: {reason}")),

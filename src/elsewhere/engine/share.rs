@@ -1,0 +1,465 @@
+//! What one worker tells other hosts, and asks them.
+
+use super::line::{Event, Line, LineError};
+use super::record::{name, record, snapshot};
+use super::{Address, Answered, Over};
+use crate::layout::Seal;
+use crate::secret::Secret;
+use crate::{Answer, Elsewhere};
+use progress::{Key, Numbers, Snapshot, Subject, Timestamp};
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A running request that nobody tells of any more is forgotten after that, in milliseconds, if its time to live is not shorter.
+const LONGEST_RUNNING: u64 = 60_000;
+
+/// It is told again before that is over, even where nothing has moved.
+const REFRESHES: u64 = 3;
+
+/// How long it is tried at least to tell of one that has ended, in milliseconds.
+const LEAST_ENDED: u64 = 5_000;
+
+/// So many that have ended wait to be told at the most, and so many questions for an answer.
+const MOST_ENDED: usize = 10_000;
+const MOST_QUESTIONS: usize = 10_000;
+
+/// What all workers of a server have of it.
+pub struct Sharing {
+    /// The engine.
+    pub address: Arc<Address>,
+    /// What all hosts have that share with each other.
+    pub secret: Secret,
+    /// Between two times that a running request is told, at least; in milliseconds, as all of these.
+    pub interval: u64,
+    /// How long an answer is waited for.
+    pub timeout: u64,
+    /// How long a request that has ended stays known.
+    pub time_to_live: u64,
+}
+
+/// What one worker tells and asks.
+pub struct Share {
+    sharing: Arc<Sharing>,
+    seal: Seal,
+    line: Line<Purpose>,
+    /// Requests that are told, by the numbers of [`Told`].
+    told: HashMap<u64, Entry>,
+    last: u64,
+    /// Those among them that have ended, the oldest first.
+    ended: VecDeque<u64>,
+    questions: HashMap<Subject, Timestamp>,
+    /// How far the clock that all hosts have is ahead of this one's, in milliseconds.
+    ahead: i64,
+    heard: Vec<Heard>,
+    events: Vec<Event<Purpose>>,
+}
+
+/// A request that is told, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Told(u64);
+
+/// What waits for an answer.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    /// A request was told.
+    Tell(u64),
+    /// Another one has its name.
+    Compare(u64),
+    Ask(Subject),
+}
+
+struct Entry {
+    subject: Subject,
+    snapshot: Snapshot,
+    /// Whether that is still to be told.
+    is_new: bool,
+    /// Whether what was told last is not answered yet.
+    is_in_flight: bool,
+    over: Over,
+    /// When it was told last.
+    at: Option<Timestamp>,
+    /// Its id belongs to a newer request elsewhere: it is told no more.
+    is_superseded: bool,
+}
+
+/// What comes of telling and asking.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    /// Others can know these numbers of a request from now on: they are on their way.
+    Told(Told, Numbers),
+    /// The engine has kept what it was given.
+    Kept,
+    /// What was asked for is this; `None` where nothing is known. Those that have ended are to be kept.
+    Answer(Subject, Option<Snapshot>),
+    /// That did not come to be known in time, or could not be asked for.
+    NoAnswer(Subject, Trouble),
+    /// The engine is there from now on.
+    Up,
+    /// It is not, and is tried again.
+    Down(String),
+    /// It did not keep what it was given.
+    Refused(String),
+    /// A request has ended, and nobody could be told in time.
+    Lost,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not come in time.
+    Late,
+    /// The engine is not there.
+    Away,
+}
+
+impl Sharing {
+    /// How long a running request stays known that nobody tells of any more, in milliseconds.
+    fn running_time(&self) -> u64 {
+        // Where none that has ended is known, those that run are.
+        if self.time_to_live == 0 {
+            LONGEST_RUNNING
+        } else {
+            self.time_to_live.min(LONGEST_RUNNING).max(3 * self.interval)
+        }
+    }
+}
+
+impl Share {
+    /// Nothing is told yet, and there is no connection.
+    pub fn new(sharing: Arc<Sharing>) -> Self {
+        Self {
+            seal: Seal::new(&Key::new(&sharing.secret.key())),
+            line: Line::new(Arc::clone(&sharing.address)),
+            sharing,
+            told: HashMap::new(),
+            last: 0,
+            ended: VecDeque::new(),
+            questions: HashMap::new(),
+            ahead: 0,
+            heard: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The clock that all hosts have is so many milliseconds ahead of the one whose times are given here.
+    pub fn set_ahead(&mut self, ahead: i64) {
+        self.ahead = ahead;
+    }
+
+    /// The socket that is to be watched, and whether for room to write, too.
+    pub fn socket(&self) -> Option<(&Arc<OwnedFd>, bool)> {
+        self.line.socket()
+    }
+
+    /// Whether something is to be done in time: it has to [beat](Self::beat).
+    pub fn is_busy(&self) -> bool {
+        !self.line.is_up() || !self.told.is_empty() || !self.questions.is_empty()
+    }
+
+    /// Whether the engine can be told and asked something.
+    pub fn is_up(&self) -> bool {
+        self.line.is_up()
+    }
+
+    /// What has been heard since it was last asked.
+    pub fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// A request has begun: it is told at once, and again and again until it has [ended](Self::end).
+    pub fn begin(&mut self, subject: Subject, snapshot: Snapshot, now: Timestamp) -> Told {
+        self.last += 1;
+        let number = self.last;
+        let entry = Entry {
+            subject,
+            snapshot,
+            is_new: true,
+            is_in_flight: false,
+            over: Over::Anything,
+            at: None,
+            is_superseded: false,
+        };
+        self.told.insert(number, entry);
+        self.tell(number, now);
+        self.line.flush();
+        Told(number)
+    }
+
+    /// Whether how far a request is would be told now.
+    pub fn is_due(&self, Told(number): Told, now: Timestamp) -> bool {
+        self.told.get(&number).is_some_and(|entry| entry.is_due(now, self.sharing.interval))
+    }
+
+    /// How far a request is, to be told with the next [beat](Self::beat). Whether anything is new.
+    pub fn update(&mut self, Told(number): Told, snapshot: Snapshot) -> bool {
+        let Some(entry) = self.told.get_mut(&number).filter(|entry| entry.snapshot.outcome.is_none()) else {
+            return false;
+        };
+        entry.is_new |= entry.snapshot != snapshot;
+        entry.snapshot = snapshot;
+        entry.is_new && !entry.is_superseded
+    }
+
+    /// A request has ended: that is told at once, or as soon as it can be.
+    pub fn end(&mut self, Told(number): Told, snapshot: Option<&Snapshot>, now: Timestamp) {
+        let Some(entry) = self.told.get_mut(&number) else { return };
+        match snapshot {
+            Some(snapshot) if !entry.is_superseded => {
+                (entry.snapshot, entry.is_new) = (*snapshot, true);
+                self.ended.push_back(number);
+                if self.ended.len() > MOST_ENDED {
+                    let oldest = self.ended.pop_front();
+                    if oldest.and_then(|oldest| self.told.remove(&oldest)).is_some() {
+                        self.heard.push(Heard::Lost);
+                    }
+                }
+                self.tell(number, now);
+                self.line.flush();
+            }
+            _ => {
+                self.told.remove(&number);
+            }
+        }
+    }
+
+    /// A request that has ended, to be told once more: the engine may have lost it.
+    pub fn repeat(&mut self, subject: Subject, snapshot: &Snapshot, now: Timestamp) {
+        if self.ended.len() < MOST_ENDED {
+            let over = Over::UNSEEN;
+            let entry = Entry {
+                subject,
+                snapshot: *snapshot,
+                is_new: true,
+                is_in_flight: false,
+                over,
+                at: None,
+                is_superseded: false,
+            };
+            self.last += 1;
+            self.told.insert(self.last, entry);
+            self.ended.push_back(self.last);
+            self.tell(self.last, now);
+        }
+    }
+
+    /// Whether there is room to [repeat](Self::repeat) some hundred.
+    pub fn has_room(&self) -> bool {
+        self.line.has_room() && self.ended.len() < MOST_ENDED / 2
+    }
+
+    /// How long it is at least between two times that something is told or asked, in milliseconds.
+    pub fn interval(&self) -> u64 {
+        self.sharing.interval
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        self.line.flush();
+    }
+
+    /// Does what is due. To be called about every 50 milliseconds while it [is busy](Self::is_busy).
+    pub fn beat(&mut self, now: Timestamp) {
+        self.line.beat(now, &mut self.events);
+        self.take_events(now);
+        let (interval, refresh) = (self.sharing.interval, self.sharing.running_time() / REFRESHES);
+        let due: Vec<u64> = self
+            .told
+            .iter()
+            .filter(|(_, entry)| {
+                let is_old = entry.snapshot.outcome.is_none() && entry.at.is_none_or(|at| now.since(at) >= refresh);
+                entry.is_due(now, interval) && (entry.is_new || is_old)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        due.into_iter().for_each(|number| self.tell(number, now));
+        self.line.flush();
+        let (timeout, heard) = (self.sharing.timeout, &mut self.heard);
+        self.questions.retain(|subject, asked| {
+            let is_late = now.since(*asked) >= timeout;
+            if is_late {
+                heard.push(Heard::NoAnswer(*subject, Trouble::Late));
+            }
+            !is_late
+        });
+        self.forget_ended(now);
+    }
+
+    /// The socket is ready.
+    pub fn ready(&mut self, now: Timestamp) {
+        self.line.ready(now, &mut self.events);
+        self.take_events(now);
+        self.line.flush();
+    }
+
+    /// Gives those up whose time is over before anybody could be told.
+    fn forget_ended(&mut self, now: Timestamp) {
+        let longest = self.sharing.time_to_live.max(LEAST_ENDED);
+        while let Some(number) = self.ended.front() {
+            let outcome = self.told.get(number).and_then(|entry| entry.snapshot.outcome);
+            match outcome {
+                Some(outcome) if outcome.ended.after(longest) > now => break,
+                Some(_) => self.heard.push(Heard::Lost),
+                None => {}
+            }
+            self.told.remove(number);
+            self.ended.pop_front();
+        }
+    }
+
+    /// Tells of a request, where that can be.
+    fn tell(&mut self, number: u64, now: Timestamp) {
+        let Some(entry) = self.told.get_mut(&number) else { return };
+        if entry.is_in_flight || entry.is_superseded || !self.line.has_room() {
+            return;
+        }
+        let sharing = &self.sharing;
+        let left = match entry.snapshot.outcome {
+            Some(outcome) => outcome.ended.after(sharing.time_to_live).since(now),
+            None => sharing.running_time(),
+        };
+        let record = record(entry.subject, &entry.snapshot.shifted(self.ahead), self.seal);
+        let (name, over) = (name(entry.subject), entry.over);
+        (entry.is_in_flight, entry.is_new, entry.at) = (true, false, Some(now));
+        self.heard.push(Heard::Told(Told(number), entry.snapshot.numbers));
+        self.line.say(Purpose::Tell(number), now, |dialect, out| dialect.give(&name, &record, left, over, out));
+    }
+
+    fn take_events(&mut self, now: Timestamp) {
+        for event in std::mem::take(&mut self.events) {
+            match event {
+                Event::Up => {
+                    self.heard.push(Heard::Up);
+                    let mut all: Vec<_> = self.told.keys().copied().collect();
+                    all.sort_unstable();
+                    all.into_iter().for_each(|number| self.tell(number, now));
+                }
+                Event::Down(error) => self.down(&error),
+                Event::Answer(Purpose::Tell(number), answered) => self.given(number, answered, now),
+                Event::Answer(Purpose::Compare(number), answered) => self.compared(number, answered, now),
+                Event::Answer(Purpose::Ask(subject), answered) => self.answered(subject, answered),
+            }
+        }
+    }
+
+    fn down(&mut self, error: &LineError) {
+        for entry in self.told.values_mut() {
+            // Perhaps it was kept, perhaps not; another host may have told a newer one since.
+            entry.over = if entry.at.is_some() { Over::UNSEEN } else { Over::Anything };
+            entry.is_new = true;
+            entry.is_in_flight = false;
+        }
+        let gone = self.questions.drain().map(|(subject, _)| Heard::NoAnswer(subject, Trouble::Away));
+        self.heard.extend(gone);
+        self.heard.push(Heard::Down(error.to_string()));
+    }
+
+    /// A request was told.
+    fn given(&mut self, number: u64, answered: Answered, now: Timestamp) {
+        let Some(entry) = self.told.get_mut(&number) else { return };
+        entry.is_in_flight = false;
+        match answered {
+            Answered::Done(version) => {
+                entry.over = Over::Version(version);
+                self.heard.push(Heard::Kept);
+                if entry.snapshot.outcome.is_some() && !entry.is_new {
+                    self.told.remove(&number);
+                }
+            }
+            // What was there is gone.
+            Answered::Nothing => (entry.over, entry.is_new) = (Over::Anything, true),
+            Answered::Conflict => {
+                entry.is_in_flight = true;
+                let name = name(entry.subject);
+                return self.line.say(Purpose::Compare(number), now, |dialect, out| dialect.ask(&name, out));
+            }
+            Answered::Refused(reason) => {
+                entry.is_new = true;
+                self.heard.push(Heard::Refused(reason));
+                // Once more with a beat.
+                return;
+            }
+            Answered::Value(..) => {
+                self.heard.push(Heard::Refused("it gives what was not asked for".to_string()));
+                return;
+            }
+        }
+        // It has gone on, or ended, meanwhile.
+        if self.told.get(&number).is_some_and(|entry| entry.is_new && entry.is_urgent()) {
+            self.tell(number, now);
+        }
+    }
+
+    /// What is kept in the place of a request that could not be told.
+    fn compared(&mut self, number: u64, answered: Answered, now: Timestamp) {
+        let (ahead, seal) = (self.ahead, self.seal);
+        let Some(entry) = self.told.get_mut(&number) else { return };
+        (entry.is_in_flight, entry.is_new) = (false, true);
+        match answered {
+            Answered::Value(bytes, version) => {
+                let other = snapshot(entry.subject, &bytes, seal);
+                if other.is_some_and(|other| other.began > entry.snapshot.shifted(ahead).began) {
+                    entry.is_superseded = true;
+                    if entry.snapshot.outcome.is_some() {
+                        self.told.remove(&number);
+                    }
+                    return;
+                }
+                entry.over = Over::Version(version);
+            }
+            Answered::Nothing => entry.over = Over::Anything,
+            Answered::Refused(reason) => {
+                self.heard.push(Heard::Refused(reason));
+                return;
+            }
+            Answered::Done(_) | Answered::Conflict => return,
+        }
+        self.tell(number, now);
+    }
+
+    fn answered(&mut self, subject: Subject, answered: Answered) {
+        if self.questions.remove(&subject).is_none() {
+            // Nobody waits for it any more.
+            return;
+        }
+        let known = match answered {
+            Answered::Value(bytes, _) => snapshot(subject, &bytes, self.seal),
+            Answered::Refused(reason) => {
+                self.heard.push(Heard::Refused(reason));
+                None
+            }
+            _ => None,
+        };
+        let known = known.map(|known| known.shifted(self.ahead.saturating_neg()));
+        self.heard.push(Heard::Answer(subject, known));
+    }
+}
+
+impl Elsewhere for Share {
+    fn look_up(&mut self, subject: Subject, now: Timestamp, _: &mut dyn FnMut(Subject, &Snapshot)) -> Answer {
+        if self.questions.contains_key(&subject) {
+            return Answer::Later;
+        }
+        if !self.line.has_room() || self.questions.len() >= MOST_QUESTIONS {
+            return Answer::Nowhere;
+        }
+        self.questions.insert(subject, now);
+        let name = name(subject);
+        self.line.say(Purpose::Ask(subject), now, |dialect, out| dialect.ask(&name, out));
+        self.line.flush();
+        Answer::Later
+    }
+}
+
+impl Entry {
+    /// Whether it can be told now as far as time is concerned.
+    fn is_due(&self, now: Timestamp, interval: u64) -> bool {
+        let is_soon = self.at.is_some_and(|at| now.since(at) < interval);
+        !self.is_superseded && !self.is_in_flight && !is_soon
+    }
+
+    /// Whether it is told at once: it has ended, or what there was is gone.
+    fn is_urgent(&self) -> bool {
+        self.snapshot.outcome.is_some() || self.over == Over::Anything
+    }
+}

@@ -1,0 +1,455 @@
+//! What is told by way of an engine is known elsewhere; and whatever an engine says, nobody comes to harm.
+
+use super::address::Address;
+use super::memcached::Memcached;
+use super::record::{RECORD, name, record, snapshot};
+use super::redis::Redis;
+use super::*;
+use crate::layout::Seal;
+use crate::secret::Secret;
+use crate::{Answer, Elsewhere};
+use fastrand::Rng;
+use progress::{End, Key, Numbers, Outcome, RequestId, Response, Side, Snapshot, Subject, Timestamp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SECRET: &[u8] = b"0123456789abcdef";
+
+fn seal() -> Seal {
+    Seal::new(&Key::new(&Secret::new(SECRET).key()))
+}
+
+fn subject(id: &str) -> Subject {
+    Key::new(&Secret::new(SECRET).key()).subject(RequestId::new(id.as_bytes()).expect("an id"))
+}
+
+fn running(received: u64, began: u64) -> Snapshot {
+    let numbers = Numbers::new(received, 0, Some(1_000_000), 0);
+    Snapshot { numbers, began: Timestamp(began), response: Response::Awaited, rate: Some(7), outcome: None }
+}
+
+fn ended(received: u64, began: u64, ended: u64) -> Snapshot {
+    let end = End::BrokenOff(Side::Timeout);
+    let outcome = Outcome { status: 504, end, began: Timestamp(began), ended: Timestamp(ended) };
+    Snapshot::ended(Numbers::new(received, 5, None, 9), true, outcome)
+}
+
+#[test]
+fn a_record_says_what_it_was_told() {
+    for told in [running(0, 0), running(u64::MAX, 1 << 40), ended(3, 1, 5), ended(u64::MAX, 0, u64::MAX)] {
+        let bytes = record(subject("a"), &told, seal());
+        assert_eq!(snapshot(subject("a"), &bytes, seal()), Some(told));
+        assert_eq!(snapshot(subject("b"), &bytes, seal()), None, "of another request");
+        let other = Seal::new(&Key::new(&Secret::new(b"another one of them").key()));
+        assert_eq!(snapshot(subject("a"), &bytes, other), None, "with another secret");
+    }
+}
+
+#[test]
+fn a_record_that_is_none_says_nothing() {
+    let bytes = record(subject("a"), &running(5, 9), seal());
+    for place in 0..RECORD {
+        for bit in 0..8 {
+            let mut wrong = bytes;
+            wrong[place] ^= 1 << bit;
+            assert_eq!(snapshot(subject("a"), &wrong, seal()), None, "byte {place}");
+        }
+        assert_eq!(snapshot(subject("a"), &bytes[..place], seal()), None);
+    }
+    let longer = [bytes.as_slice(), b"x"].concat();
+    assert_eq!(snapshot(subject("a"), &longer, seal()), None);
+    let random = &mut Rng::with_seed(1);
+    for _ in 0..10_000 {
+        let noise: Vec<u8> = (0..random.usize(0..2 * RECORD)).map(|_| random.u8(..)).collect();
+        assert_eq!(snapshot(subject("a"), &noise, seal()), None);
+    }
+}
+
+#[test]
+fn the_age_of_a_record_goes_by_its_first_bytes() {
+    let random = &mut Rng::with_seed(2);
+    for _ in 0..1_000 {
+        let [one, other] = [0, 0].map(|_| random.u64(..) >> random.u32(..64));
+        let [first, second] = [one, other].map(|began| record(subject("a"), &running(1, began), seal()));
+        assert_eq!(first[..record::AGE].cmp(&second[..record::AGE]), one.cmp(&other), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_name_does_for_every_engine() {
+    let name = name(subject(&"long ".repeat(100)));
+    assert!(name.len() <= 250 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+}
+
+/// All answers to `input`, given so many bytes at a time.
+fn answers(dialect: &dyn Dialect, input: &[u8], step: usize) -> Result<Vec<Answered>, Nonsense> {
+    let (mut answers, mut start, mut end) = (Vec::new(), 0, 0);
+    while end < input.len() {
+        end = (end + step).min(input.len());
+        while let Some((answered, length)) = dialect.answer(&input[start..end])? {
+            assert!(length > 0 && start + length <= end, "{length} of {}", end - start);
+            answers.push(answered);
+            start += length;
+        }
+    }
+    assert_eq!(start, end, "nothing is left");
+    Ok(answers)
+}
+
+#[test]
+fn answers_are_understood_however_they_come() {
+    let value = || Answered::Value(b"a\r\nb".to_vec(), 0);
+    let redis = (
+        b"+OK\r\n:1\r\n:0\r\n$-1\r\n$4\r\na\r\nb\r\n-OOM command not allowed\r\n".as_slice(),
+        vec![
+            Answered::Done(0),
+            Answered::Done(0),
+            Answered::Conflict,
+            Answered::Nothing,
+            value(),
+            Answered::Refused("OOM command not allowed".to_string()),
+        ],
+    );
+    let memcached = (
+        b"MN\r\nHD c12\r\nEX c0\r\nNF\r\nEN\r\nVA 4 c34\r\na\r\nb\r\nVA 0 c1\r\n\r\nSERVER_ERROR out of memory\r\n"
+            .as_slice(),
+        vec![
+            Answered::Done(0),
+            Answered::Done(12),
+            Answered::Conflict,
+            Answered::Nothing,
+            Answered::Nothing,
+            Answered::Value(b"a\r\nb".to_vec(), 34),
+            Answered::Value(Vec::new(), 1),
+            Answered::Refused("SERVER_ERROR out of memory".to_string()),
+        ],
+    );
+    let dialects: [(&dyn Dialect, _); 2] = [(&Redis::new(0, None), redis), (&Memcached, memcached)];
+    for (dialect, (input, expected)) in dialects {
+        for step in 1..=input.len() {
+            assert_eq!(answers(dialect, input, step).as_ref(), Ok(&expected), "{step} at a time");
+        }
+    }
+}
+
+/// Bytes that are something like answers.
+fn noise(random: &mut Rng) -> Vec<u8> {
+    const PARTS: [&[u8]; 24] = [
+        b"+",
+        b"-",
+        b":",
+        b"$",
+        b"*",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"-1",
+        b"99999999999",
+        b"0",
+        b"18446744073709551616",
+        b"VA ",
+        b"HD",
+        b" c",
+        b" ",
+        b"EN",
+        b"MN",
+        b"EX",
+        b"ERROR",
+        b"\0",
+        b"\xff",
+        b"OK",
+        b"a",
+    ];
+    (0..random.usize(1..12)).flat_map(|_| PARTS[random.usize(..PARTS.len())].iter().copied()).collect()
+}
+
+#[test]
+fn nonsense_is_told_from_answers() {
+    let random = &mut Rng::with_seed(3);
+    let dialects: [&dyn Dialect; 2] = [&Redis::new(0, None), &Memcached];
+    for _ in 0..if cfg!(miri) { 500 } else { 200_000 } {
+        let input = noise(random);
+        for dialect in dialects {
+            if let Ok(Some((_, length))) = dialect.answer(&input) {
+                assert!(length > 0 && length <= input.len());
+            }
+        }
+    }
+    let nested = b"*1\r\n".repeat(100_000);
+    for dialect in dialects {
+        assert_eq!(dialect.answer(&nested), Err(Nonsense));
+        assert_eq!(dialect.answer(&[b'+'; 100_000]), Err(Nonsense), "a line without an end");
+    }
+}
+
+#[test]
+fn times_are_what_engines_take_them_for() {
+    let given = |dialect: &dyn Dialect, milliseconds| {
+        let mut out = Vec::new();
+        dialect.give("n", &[b'r'; RECORD], milliseconds, Over::Anything, &mut out);
+        String::from_utf8(out).expect("text")
+    };
+    let redis = Redis::new(0, None);
+    assert!(given(&redis, 0).ends_with("$2\r\nPX\r\n$1\r\n1\r\n"), "{}", given(&redis, 0));
+    assert!(given(&redis, 1_500).ends_with("$2\r\nPX\r\n$4\r\n1500\r\n"));
+    for (milliseconds, time) in [(0, " T1\r\n"), (1_500, " T2\r\n"), (29 * 86_400_000, " T2505600\r\n")] {
+        assert!(given(&Memcached, milliseconds).contains(time), "{}", given(&Memcached, milliseconds));
+    }
+    // A longer time would be a moment long ago.
+    let text = given(&Memcached, 365 * 86_400_000);
+    let time: u64 =
+        text.split(" T").nth(1).and_then(|rest| rest.split_once("\r\n")).expect("a time").0.parse().expect("a number");
+    assert!(time > 1_700_000_000, "{time}");
+}
+
+/// An engine of ours: it hands out what it hears, and says what it is told to.
+struct Fake {
+    address: SocketAddr,
+    heard: Receiver<Vec<u8>>,
+    says: Sender<Vec<u8>>,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let ((hear, heard), (says, say)) = (channel(), channel::<Vec<u8>>());
+        thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let mut writer = client.try_clone().expect("a copy");
+                let hear = hear.clone();
+                let reading = thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    while let Ok(count @ 1..) = client.read(&mut buffer) {
+                        if hear.send(buffer[..count].to_vec()).is_err() {
+                            return;
+                        }
+                    }
+                });
+                // Nothing ends the connection, and the test everything.
+                while let Ok(bytes) = say.recv() {
+                    if bytes.is_empty() || writer.write_all(&bytes).is_err() {
+                        let _ = writer.shutdown(std::net::Shutdown::Both);
+                        break;
+                    }
+                }
+                let _ = reading.join();
+            }
+        });
+        Self { address, heard, says }
+    }
+
+    fn say(&self, text: &str) {
+        self.says.send(text.as_bytes().to_vec()).expect("it listens");
+    }
+
+    fn hang_up(&self) {
+        self.says.send(Vec::new()).expect("it listens");
+    }
+
+    /// What it hears next that has this in it.
+    fn hears(&self, text: &str) -> String {
+        let heard = self.heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{text} is not heard"));
+        let heard = String::from_utf8_lossy(&heard).into_owned();
+        assert!(heard.contains(text), "{heard}");
+        heard
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A share, and the time by which it goes.
+struct Worker {
+    share: Share,
+    began: Instant,
+    heard: Vec<Heard>,
+}
+
+impl Worker {
+    fn new(address: &str, timeout: u64) -> Self {
+        let address = std::sync::Arc::new(Address::new(address.as_bytes()).unwrap_or_else(|error| panic!("{error}")));
+        let secret = Secret::new(SECRET);
+        let sharing = Sharing { address, secret, interval: 50, timeout, time_to_live: 30_000 };
+        Self { share: Share::new(std::sync::Arc::new(sharing)), began: Instant::now(), heard: Vec::new() }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000 + self.began.elapsed().as_millis() as u64)
+    }
+
+    /// Goes on until something was heard that is wanted.
+    fn until(&mut self, what: &str, mut is_wanted: impl FnMut(&Heard) -> bool) -> Heard {
+        let mut found = None;
+        self.turn_until(what, |worker| {
+            found = worker.heard.iter().position(&mut is_wanted).map(|place| worker.heard.remove(place));
+            found.is_some()
+        });
+        found.expect("it was found")
+    }
+
+    fn turn_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "{what}");
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let is_ready = self.share.socket().is_some_and(|(socket, writes)| {
+            let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let mut polled = [PollFd::new(socket, flags)];
+            let soon = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+            poll(&mut polled, Some(&soon)).is_ok_and(|count| count > 0)
+        });
+        let now = self.now();
+        if is_ready {
+            self.share.ready(now);
+        }
+        self.share.beat(now);
+        self.heard.append(&mut self.share.take_heard());
+    }
+
+    fn up(&mut self) {
+        self.until("that it is there", |heard| *heard == Heard::Up);
+    }
+
+    fn ask(&mut self, id: &str) -> Answer {
+        let now = self.now();
+        self.share.look_up(subject(id), now, &mut |_, _| ())
+    }
+}
+
+fn is_answer(heard: &Heard, id: &str) -> bool {
+    matches!(heard, Heard::Answer(one, _) | Heard::NoAnswer(one, _) if *one == subject(id))
+}
+
+fn connected(timeout: u64) -> (Fake, Worker) {
+    let fake = Fake::new();
+    let mut worker = Worker::new(&format!("redis://{}", fake.address), timeout);
+    assert_eq!(worker.ask("a"), Answer::Nowhere, "there is no connection yet");
+    fake.say("+PONG\r\n");
+    worker.up();
+    fake.hears("PING");
+    (fake, worker)
+}
+
+#[test]
+fn questions_are_put_together_and_answered() {
+    let (fake, mut worker) = connected(60_000);
+    assert_eq!([worker.ask("a"), worker.ask("a"), worker.ask("b")], [Answer::Later, Answer::Later, Answer::Later]);
+    let mut asked = String::new();
+    while asked.matches("GET").count() < 2 {
+        asked += &fake.hears("GET");
+    }
+    let known = ended(3, 999_000, 999_500);
+    let value = record(subject("a"), &known, seal());
+    fake.says.send([b"$89\r\n".as_slice(), &value, b"\r\n$-1\r\n"].concat()).expect("it listens");
+    assert_eq!(RECORD, 89);
+    let answer = worker.until("an answer", |heard| is_answer(heard, "a"));
+    assert_eq!(answer, Heard::Answer(subject("a"), Some(known)));
+    let answer = worker.until("an answer", |heard| is_answer(heard, "b"));
+    assert_eq!(answer, Heard::Answer(subject("b"), None));
+    assert_eq!(asked.matches("GET").count(), 2, "{asked}");
+    assert!(worker.share.is_up() && !worker.share.is_busy());
+}
+
+#[test]
+fn a_late_answer_is_not_waited_for_nor_taken_for_another() {
+    let (fake, mut worker) = connected(100);
+    assert_eq!(worker.ask("a"), Answer::Later);
+    assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Late));
+    assert_eq!(worker.ask("b"), Answer::Later);
+    fake.say("$-1\r\n$1\r\nx\r\n");
+    assert_eq!(worker.until("an answer", |heard| is_answer(heard, "b")), Heard::Answer(subject("b"), None));
+    assert!(worker.heard.is_empty(), "{:?}", worker.heard);
+}
+
+#[test]
+fn a_line_that_breaks_is_made_again_and_all_is_told_again() {
+    let (fake, mut worker) = connected(60_000);
+    let now = worker.now();
+    let told = worker.share.begin(subject("a"), running(1, now.0), now);
+    fake.hears("SET");
+    fake.say("+OK\r\n");
+    worker.until("that it is kept", |heard| *heard == Heard::Kept);
+    assert_eq!(worker.ask("b"), Answer::Later);
+    fake.hears("GET");
+    fake.hang_up();
+    assert_eq!(worker.until("no answer", |heard| is_answer(heard, "b")), Heard::NoAnswer(subject("b"), Trouble::Away));
+    worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+    assert_eq!(worker.ask("b"), Answer::Nowhere);
+    // What happens meanwhile is not lost.
+    let now = worker.now();
+    assert!(worker.share.update(told, running(2, now.0)));
+    worker.share.end(told, Some(&ended(3, now.0, now.0)), now);
+    fake.say("+PONG\r\n");
+    worker.up();
+    let heard = fake.hears("PING");
+    let heard = if heard.contains("EVAL") { heard } else { fake.hears("EVAL") };
+    assert_eq!(heard.matches("EVAL").count(), 1, "the end is told alone: {heard}");
+    fake.say(":1\r\n");
+    worker.until("that it is kept", |heard| *heard == Heard::Kept);
+    assert!(!worker.share.is_busy());
+}
+
+#[test]
+fn a_request_that_is_superseded_elsewhere_is_told_no_more() {
+    let (fake, mut worker) = connected(60_000);
+    let now = worker.now();
+    let told = worker.share.begin(subject("a"), running(1, now.0), now);
+    fake.hears("SET");
+    fake.say("+OK\r\n");
+    worker.until("that it is kept", |heard| *heard == Heard::Kept);
+    assert!(worker.share.update(told, running(2, now.0)));
+    let mut heard = String::new();
+    let mut hears = |worker: &mut Worker, text: &str| {
+        worker.turn_until(text, |_| {
+            heard.extend(fake.heard.try_iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+            heard.ends_with("\r\n") && heard.contains(text)
+        });
+    };
+    hears(&mut worker, "EVAL");
+    fake.say(":0\r\n");
+    let newer = record(subject("a"), &running(9, now.0 + 1), seal());
+    hears(&mut worker, "\r\nGET\r\n");
+    fake.says.send([b"$89\r\n".as_slice(), &newer, b"\r\n"].concat()).expect("it listens");
+    worker.share.end(told, Some(&ended(3, now.0, now.0)), worker.now());
+    worker.turn_until("nothing is left to tell", |worker| !worker.share.is_busy());
+    assert_eq!(fake.heard.try_iter().count(), 0, "nobody hears of its end");
+}
+
+#[test]
+fn whatever_an_engine_says_it_is_tried_again() {
+    for says in ["-NOAUTH Authentication required.\r\n", "$-1\r\n", "*1\r\n:1\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
+        let fake = Fake::new();
+        let mut worker = Worker::new(&format!("redis://{}", fake.address), 60_000);
+        for _ in 0..2 {
+            fake.say(says);
+            worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+            assert!(worker.share.is_busy(), "it is tried again");
+            fake.hang_up();
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_engine_that_is_not_there() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port");
+    let mut worker = Worker::new(&format!("memcached://{port}"), 60_000);
+    worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+    let now = worker.now();
+    for number in 0..20_000_u64 {
+        let told = worker.share.begin(subject(&number.to_string()), running(1, now.0), now);
+        worker.share.end(told, Some(&ended(1, now.0, now.0)), now);
+    }
+    let lost = worker.share.take_heard().iter().filter(|heard| **heard == Heard::Lost).count();
+    assert_eq!(lost, 10_000, "what waits is bounded");
+    assert_eq!(worker.ask("a"), Answer::Nowhere);
+    // A client that is not there is no engine.
+    assert!(TcpStream::connect(port).is_err());
+}
