@@ -6,7 +6,6 @@ use crate::layout::{BEGUN, ENTRY, Entry, Header, MOST_RUNNING, PAGE, PLACE, PLAC
 use memmap2::{MmapMut, MmapOptions};
 use progress::{Snapshot, Subject, Timestamp};
 use rustix::fs::{FallocateFlags, FlockOperation, Timespec, Timestamps, UTIME_NOW};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -37,9 +36,7 @@ pub struct Teller {
     begin: u64,
     header: Header,
     seal: Seal,
-    /// Places of running requests below `running_end` that have none.
-    free: BTreeSet<u32>,
-    running_end: u32,
+    places: Places,
     /// How many entries the portion that running requests reach has room for.
     running_room: usize,
     number: u64,
@@ -47,6 +44,56 @@ pub struct Teller {
     /// The portions of ended requests that have room, counted from the first that there was.
     first_portion: u64,
     portions: u64,
+}
+
+/// What was told of a running request: what it is, and the number of its last entry.
+#[derive(Clone, Copy)]
+struct Told {
+    subject: Subject,
+    number: u64,
+}
+
+/// The places of running requests. The lowest that is free is taken first, so that few have to be looked at.
+#[derive(Default)]
+struct Places {
+    told: Vec<Option<Told>>,
+    /// None below this one is free.
+    taken: u32,
+}
+
+impl Places {
+    /// None from this one on is taken.
+    fn end(&self) -> u32 {
+        self.told.len() as u32
+    }
+
+    fn first_free(&mut self) -> u32 {
+        while self.told.get(self.taken as usize).is_some_and(Option::is_some) {
+            self.taken += 1;
+        }
+        self.taken
+    }
+
+    /// Takes the first free one.
+    fn take(&mut self, place: u32, told: Told) {
+        match self.told.get_mut(place as usize) {
+            Some(free) => *free = Some(told),
+            None => self.told.push(Some(told)),
+        }
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Told> {
+        self.told.get_mut(place as usize)?.as_mut()
+    }
+
+    fn give_back(&mut self, place: u32) -> Option<Told> {
+        let told = self.told.get_mut(place as usize)?.take();
+        self.taken = self.taken.min(place);
+        while self.told.last().is_some_and(Option::is_none) {
+            self.told.pop();
+        }
+        told
+    }
 }
 
 /// The place of a running request among those of its worker.
@@ -135,8 +182,7 @@ impl Tellers {
             begin,
             header: self.header,
             seal: self.seal,
-            free: BTreeSet::new(),
-            running_end: 0,
+            places: Places::default(),
             running_room: 0,
             number: 0,
             told: 0,
@@ -149,64 +195,55 @@ impl Tellers {
 impl Teller {
     /// Tells of a request that has begun. `None` where there is no room.
     pub fn begin(&mut self, subject: Subject, snapshot: &Snapshot) -> Option<Slot> {
-        let place = match self.free.pop_first() {
-            Some(place) => place,
-            None => {
-                let place = self.running_end;
-                if place as usize == MOST_RUNNING || !self.has_running_room(place) {
-                    return None;
-                }
-                self.running_end += 1;
-                place
-            }
-        };
+        let place = self.places.first_free();
+        if place as usize == MOST_RUNNING || !self.has_running_room(place) {
+            return None;
+        }
         self.number += 1;
-        let entry = Entry { subject, number: Entry::first_number(self.number), snapshot: *snapshot };
-        self.write(running_offset(place), &entry.into_words(self.seal));
+        let number = Entry::first_number(self.number);
+        self.places.take(place, Told { subject, number });
+        self.write(running_offset(place), &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
         fence(Release);
-        self.set(RUNNING_END, self.running_end.into());
+        self.set(RUNNING_END, self.places.end().into());
         self.count_change();
         Some(Slot(place))
     }
 
     /// Tells how far a running request is.
     pub fn tell(&mut self, Slot(place): Slot, snapshot: &Snapshot) {
-        let Some(entry) = self.running(place) else { return };
-        let entry = Entry { number: entry.number + 1, snapshot: *snapshot, ..entry };
+        let Some(told) = self.places.get_mut(place) else { return };
+        told.number += 1;
+        let Told { subject, number } = *told;
         // In the place of the older one.
-        let offset = running_offset(place) + (entry.number % 2) as usize * ENTRY;
-        self.write(offset, &entry.into_words(self.seal));
+        let offset = running_offset(place) + (number % 2) as usize * ENTRY;
+        self.write(offset, &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
     }
 
     /// Tells that a request has ended, and how, where its id belongs to no newer one. What is over by now gives its room back. Whether
     /// there was room to tell it.
     pub fn end(&mut self, Slot(place): Slot, ended: Option<&Snapshot>, time_to_live: u64, now: Timestamp) -> bool {
-        let told = match (self.running(place), ended) {
-            (Some(entry), Some(snapshot)) => self.append(Entry { snapshot: *snapshot, ..entry }, time_to_live, now),
+        let told = match (self.places.give_back(place), ended) {
+            (Some(Told { subject, .. }), Some(snapshot)) => self.append(subject, snapshot, time_to_live, now),
             _ => true,
         };
         fence(Release);
         self.write(running_offset(place), &[0; PLACE_WORDS]);
-        self.free.insert(place);
-        while self.running_end > 0 && self.free.remove(&(self.running_end - 1)) {
-            self.running_end -= 1;
-        }
-        self.set(RUNNING_END, self.running_end.into());
+        self.set(RUNNING_END, self.places.end().into());
         self.count_change();
         told
     }
 
     /// Tells of no running request any more.
     pub fn forget(&mut self) {
-        for place in 0..self.running_end {
+        for place in 0..self.places.end() {
             self.write(running_offset(place), &[0; PLACE_WORDS]);
         }
-        (self.free, self.running_end) = (BTreeSet::new(), 0);
+        self.places = Places::default();
         self.set(RUNNING_END, 0);
         self.count_change();
     }
 
-    fn append(&mut self, entry: Entry, time_to_live: u64, now: Timestamp) -> bool {
+    fn append(&mut self, subject: Subject, snapshot: &Snapshot, time_to_live: u64, now: Timestamp) -> bool {
         if time_to_live == 0 {
             return true;
         }
@@ -214,7 +251,7 @@ impl Teller {
             return false;
         }
         let place = (self.told % self.header.ended as u64) as usize;
-        let words = Entry { number: self.told, ..entry }.into_words(self.seal);
+        let words = Entry { subject, number: self.told, snapshot: *snapshot }.into_words(self.seal);
         self.write(self.header.ended_begin() + place * ENTRY, &words);
         self.told += 1;
         fence(Release);
@@ -271,11 +308,6 @@ impl Teller {
         let begun = self.words(0)[BEGUN];
         fence(Release);
         self.set(BEGUN, begun.wrapping_add(1));
-    }
-
-    fn running(&self, place: u32) -> Option<Entry> {
-        let offset = running_offset(place);
-        Entry::of_place(bytemuck::cast_slice(&self.map[offset..offset + PLACE]), self.seal)
     }
 
     fn words(&self, offset: usize) -> &[u64] {

@@ -15,12 +15,25 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
-use std::thread::{self, ThreadId};
 
 /// In seconds: the shortest time after which lighttpd2 calls a timer again.
 const BEAT: f64 = 0.05;
 
 const NAME: &std::ffi::CStr = c"a module's beat";
+
+thread_local! {
+    static MARK: u8 = const { 0 };
+}
+
+/// A thread that lives: the address of a place that it alone has.
+#[derive(PartialEq, Eq)]
+struct Thread(usize);
+
+impl Thread {
+    fn here() -> Self {
+        Self(MARK.with(|mark| ptr::from_ref(mark).addr()))
+    }
+}
 
 /// The desks of all workers, by their numbers. They stay where they are until all workers are gone.
 pub(super) struct Desks<M: Module>(RwLock<Vec<Option<PinnedDesk<M>>>>);
@@ -69,7 +82,7 @@ impl Drop for Bytes {
 
 struct Inner<M: Module> {
     /// Where it may be used. Its memory is freed elsewhere, when that thread is gone.
-    owner: ThreadId,
+    owner: Thread,
     number: usize,
     server: Server,
     plugin: *mut sys::liPlugin,
@@ -122,7 +135,7 @@ impl<M: Module> Desks<M> {
         let (number, job, queue, element) =
             unsafe { ((*worker).ndx as usize, mem::zeroed(), mem::zeroed(), mem::zeroed()) };
         let desk = Box::pin(Inner {
-            owner: thread::current().id(),
+            owner: Thread::here(),
             number,
             server,
             plugin,
@@ -203,7 +216,7 @@ impl<M: Module> Desks<M> {
 
 impl<M: Module> Inner<M> {
     fn is_here(&self) -> bool {
-        self.owner == thread::current().id() && !self.job_reference.load(Relaxed).is_null()
+        self.owner == Thread::here() && !self.job_reference.load(Relaxed).is_null()
     }
 }
 
