@@ -21,15 +21,31 @@ const SET: u64 = 500;
 
 /// A moment in seconds since 1970: the same whenever that is asked, unless the system's time was set meanwhile.
 pub fn unix_time(moment: Timestamp) -> u64 {
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    let milliseconds = time.tv_sec * 1000 + time.tv_nsec / 1_000_000;
-    let ahead = milliseconds.saturating_sub_unsigned(now().0);
-    let mut known = AHEAD.load(Relaxed);
-    if known.abs_diff(ahead) > SET {
-        AHEAD.store(ahead, Relaxed);
-        known = ahead;
+    moment.0.saturating_add_signed(ahead()) / 1000
+}
+
+/// How far the time since 1970 is ahead of [`now`], in milliseconds; as for [`unix_time`]. All processes of a machine agree on it.
+pub fn ahead() -> i64 {
+    let known = AHEAD.load(Relaxed);
+    let coarse = difference(ClockId::RealtimeCoarse, CLOCK);
+    if known.abs_diff(coarse / NANOSECONDS) <= SET {
+        return known;
     }
-    moment.0.saturating_add_signed(known) / 1000
+    let exact = difference(ClockId::Realtime, ClockId::Monotonic).div_euclid(NANOSECONDS);
+    AHEAD.store(exact, Relaxed);
+    exact
+}
+
+/// In a millisecond.
+const NANOSECONDS: i64 = 1_000_000;
+
+/// How far one clock is ahead of another one, in nanoseconds.
+fn difference(one: ClockId, other: ClockId) -> i64 {
+    let [one, other] = [one, other].map(|clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec.saturating_mul(1_000 * NANOSECONDS).saturating_add(time.tv_nsec)
+    });
+    one.saturating_sub(other)
 }
 
 #[cfg(test)]

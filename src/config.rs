@@ -4,7 +4,7 @@ use crate::cors::Origins;
 use crate::refusals::{ActionError, MethodsError, NumberError, OptionError};
 use crate::shared::{Plugin, Progress};
 use crate::show::Form;
-use elsewhere::Directory;
+use elsewhere::{Address, Directory, Secret};
 use lighttpd2::{
     BooleanOption, Boxed, BoxedOption, Method, NumberOption, OptionKind, OptionRow, Pattern, Refusal, Server, Type,
     VRequest, Value,
@@ -95,12 +95,46 @@ pub fn set_watchers(progress: &Progress, value: Value<'_>) -> Result<(), Refusal
 
 /// `progress.store`
 pub fn set_store(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
-    let value = value.single();
-    let (option, accepted) = ("progress.store", "the path of a directory");
-    let path = value.string().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })?;
-    let directory =
-        Directory::open(path).map_err(|error| OptionError::NoDirectory { option, error, got: path.to_vec() })?;
+    let option = "progress.store";
+    let path = string(option, "the path of a directory", value.single())?;
+    let directory = Directory::open(path).map_err(|error| unusable(option, error, path))?;
     progress.set(|settings| settings.store = Some(directory));
+    Ok(())
+}
+
+/// `progress.secret`
+pub fn set_secret(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let option = "progress.secret";
+    let path = string(option, "the path of a file", value.single())?;
+    let secret = Secret::read(path).map_err(|error| unusable(option, error, path))?;
+    progress.set(|settings| settings.secret = Some(secret));
+    Ok(())
+}
+
+/// `progress.share`
+pub fn set_share(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let option = "progress.share";
+    let text = string(option, Address::ACCEPTED, value.single())?;
+    let address = Address::new(text).map_err(|error| unusable(option, error, text))?;
+    let mut has_secret = false;
+    progress.set(|settings| {
+        has_secret = settings.secret.is_some();
+        settings.share = Some(address);
+    });
+    if has_secret { Ok(()) } else { Err(unusable(option, "expected progress.secret before it", text)) }
+}
+
+/// `progress.share_interval`
+pub fn set_share_interval(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let interval = number("progress.share_interval", value, Interval::RANGE, Interval::new)?;
+    progress.set(|settings| settings.share_interval = interval);
+    Ok(())
+}
+
+/// `progress.share_timeout`
+pub fn set_share_timeout(progress: &Progress, value: Value<'_>) -> Result<(), Refusal> {
+    let timeout = number("progress.share_timeout", value, Interval::RANGE, Interval::new)?;
+    progress.set(|settings| settings.share_timeout = timeout);
     Ok(())
 }
 
@@ -260,6 +294,16 @@ fn entries<T>(
     let entries = value.items().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })?;
     let made = entries.map(|entry| make(entry).map_err(|reason| OptionError::Wrong { option, reason }));
     Ok(Some(made.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// A value that has to be a string.
+fn string<'a>(option: &'static str, accepted: &'static str, value: Value<'a>) -> Result<&'a [u8], OptionError> {
+    value.string().ok_or(OptionError::NotOne { option, accepted, got: value.type_name() })
+}
+
+/// A string that names something which cannot be used, for that reason.
+fn unusable(option: &'static str, reason: impl Into<Refusal>, got: &[u8]) -> Refusal {
+    OptionError::Useless { option, reason: reason.into(), got: got.to_vec() }.into()
 }
 
 fn number<T>(

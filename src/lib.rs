@@ -9,6 +9,7 @@
 //! | `stream` | `progress.stream`: events about another request |
 //! | `list`, `status`, `metrics` | `progress.list`, `progress.status`, `progress.metrics`: what operators are told of all requests |
 //! | `store` | what other processes of this machine know, in files of theirs |
+//! | `share` | what other hosts know, by way of an engine |
 //! | `id` | which request another one is about |
 //! | `cors` | which pages may read answers |
 //! | `config`, `refusals` | what the configuration sets, and why a value is refused |
@@ -28,6 +29,7 @@ mod id;
 mod list;
 mod metrics;
 mod refusals;
+mod share;
 mod shared;
 mod show;
 mod status;
@@ -62,6 +64,7 @@ pub struct Local {
     streams: stream::Local,
     lists: list::Local,
     store: store::Local,
+    share: share::Local,
 }
 
 impl Module for Progress {
@@ -72,6 +75,10 @@ impl Module for Progress {
         Setup { name: c"progress.entries", set: config::set_entries },
         Setup { name: c"progress.watchers", set: config::set_watchers },
         Setup { name: c"progress.store", set: config::set_store },
+        Setup { name: c"progress.secret", set: config::set_secret },
+        Setup { name: c"progress.share", set: config::set_share },
+        Setup { name: c"progress.share_interval", set: config::set_share_interval },
+        Setup { name: c"progress.share_timeout", set: config::set_share_timeout },
     ];
 
     const OPTIONS: &'static [OptionRow] = config::OPTIONS;
@@ -108,11 +115,17 @@ impl Module for Progress {
         self.tend(server, worker, workers)
     }
 
-    fn started(_: Plugin<'_>, _: Desk<'_>) {}
+    fn started(plugin: Plugin<'_>, desk: Desk<'_>) {
+        desk.local().share.start(plugin, desk);
+    }
 
-    fn ready(_: Plugin<'_>, _: Desk<'_>, _: Ready) {}
+    fn ready(plugin: Plugin<'_>, desk: Desk<'_>, _: Ready) {
+        desk.local().share.ready(plugin, desk, clock::now());
+    }
 
-    fn wait_over(_: Plugin<'_>, _: Desk<'_>, _: Wait) {}
+    fn wait_over(_: Plugin<'_>, desk: Desk<'_>, wait: Wait) {
+        desk.local().share.give_up(wait);
+    }
 
     fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
         stream::woken(plugin, desk);
@@ -122,8 +135,10 @@ impl Module for Progress {
     fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
         let is_watched = stream::beat(plugin, desk);
         let is_listed = list::go_on(plugin, desk);
+        // What other hosts hear is told to other processes, too, at once.
+        let is_shared = desk.local().share.beat(plugin, desk, clock::now());
         let is_told = desk.local().store.beat(plugin, clock::now());
-        is_watched || is_listed || is_told
+        is_watched || is_listed || is_told || is_shared
     }
 
     fn outlet_gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {

@@ -22,7 +22,7 @@ fn metrics(plugin: Plugin<'_>, vr: VRequest<'_>) {
         totals,
         tallied: progress.tallied(),
         watchers: progress.watchers() as u64,
-        connected: None,
+        connected: progress.shared().map(|shared| shared.connected() as u64),
     };
     let form = MetricsText::accepted(vr.header("Accept"));
     set_headers(vr, form.content_type());

@@ -1,6 +1,5 @@
 //! Why a value of the configuration is refused: what becomes of each is one line of the error log.
 
-use elsewhere::DirectoryError;
 use lighttpd2::{Method, Refusal};
 use progress::{Format, OutOfRange, Range, TemplateError, UnknownFormat};
 use std::error::Error;
@@ -30,8 +29,8 @@ pub enum OptionError {
     Unusable { option: &'static str, accepted: &'static str, got: Vec<u8> },
     /// It, or an entry of it, is refused for that reason.
     Wrong { option: &'static str, reason: Refusal },
-    /// It is no directory that can be used.
-    NoDirectory { option: &'static str, error: DirectoryError, got: Vec<u8> },
+    /// What it names cannot be used, for that reason.
+    Useless { option: &'static str, reason: Refusal, got: Vec<u8> },
     /// An entry is of another type.
     NoEntry { accepted: &'static str, got: &'static str },
 }
@@ -89,7 +88,7 @@ impl fmt::Display for OptionError {
                 write!(f, "{option}: expected {accepted}, got \"{}\"", got.escape_ascii())
             }
             Self::Wrong { option, reason } => write!(f, "{option}: {reason}"),
-            Self::NoDirectory { option, error, got } => write!(f, "{option}: {error}, got \"{}\"", got.escape_ascii()),
+            Self::Useless { option, reason, got } => write!(f, "{option}: {reason}, got \"{}\"", got.escape_ascii()),
             Self::NoEntry { accepted, got } => write!(f, "expected {accepted}, got {got}"),
         }
     }

@@ -1,11 +1,12 @@
 //! What all workers share.
 
 use crate::clock;
+use crate::share::Shared;
 use crate::store::Store;
-use elsewhere::Directory;
+use elsewhere::{Address, Directory, Secret, Sharing};
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
-    Counters, Details, Entries, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
+    Counters, Details, Entries, Interval, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
 };
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -36,16 +37,38 @@ pub struct Progress {
     keeps_counts: AtomicBool,
     /// What is shared with other processes, if anything is.
     store: OnceLock<Store>,
+    /// What is shared with other hosts, if anything is.
+    shared: OnceLock<Shared>,
     is_stopping: AtomicBool,
 }
 
 /// What `setup` has set. It counts until the server is prepared.
-#[derive(Default)]
 pub struct Settings {
     pub time_to_live: TimeToLive,
     pub entries: Entries,
     pub watchers: Watchers,
     pub store: Option<Directory>,
+    pub secret: Option<Secret>,
+    pub share: Option<Address>,
+    /// How long it is at least between two times that other hosts are told how far a request is.
+    pub share_interval: Interval,
+    /// How long they are waited for.
+    pub share_timeout: Interval,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            time_to_live: TimeToLive::default(),
+            entries: Entries::default(),
+            watchers: Watchers::default(),
+            store: None,
+            secret: None,
+            share: None,
+            share_interval: Interval::HALF_A_SECOND,
+            share_timeout: Interval::HALF_A_SECOND,
+        }
+    }
 }
 
 /// A running request.
@@ -125,7 +148,7 @@ impl Progress {
         self.tallies.get_or_init(|| (0..workers).map(|_| Tally::default()).collect());
         self.set(|settings| {
             if let Some(directory) = settings.store.take() {
-                match Store::new(directory, workers, settings.entries.count(), settings.time_to_live) {
+                match Store::new(directory, settings.secret, workers, settings.entries.count(), settings.time_to_live) {
                     Ok(store) => drop(self.store.set(store)),
                     Err(error) => {
                         let text =
@@ -136,7 +159,18 @@ impl Progress {
             }
             self.most_watchers.store(settings.watchers.count(), Relaxed);
             self.watchers_left.store(settings.watchers.count(), Relaxed);
-            let key = self.store().map_or_else(|| Key::new(&key), Store::key);
+            if let (Some(address), Some(secret)) = (settings.share.take(), settings.secret) {
+                let _ = self.shared.set(Shared::new(Sharing {
+                    address: Arc::new(address),
+                    secret,
+                    interval: settings.share_interval.milliseconds(),
+                    timeout: settings.share_timeout.milliseconds(),
+                    time_to_live: settings.time_to_live.milliseconds(),
+                }));
+            }
+            // Who tells others has to call a request what they call it.
+            let secret = settings.secret.map(|secret| Key::new(&secret.key()));
+            let key = secret.or_else(|| self.store().map(Store::key)).unwrap_or_else(|| Key::new(&key));
             self.table.get_or_init(|| {
                 let table = Table::new(settings.time_to_live, settings.entries, key);
                 if self.keeps_counts.load(Relaxed) { table.counting() } else { table }
@@ -225,6 +259,16 @@ impl Progress {
         self.store.get()
     }
 
+    /// What is shared with other hosts, if anything is.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.shared.get()
+    }
+
+    /// Whether anybody is told of requests.
+    pub fn tells_others(&self) -> bool {
+        self.store().is_some() || self.shared().is_some()
+    }
+
     /// Looks after a worker's share of the table.
     pub fn tend(&self, server: Server, worker: usize, workers: usize) -> Again {
         let Some(table) = self.table() else { return Again::Later };
@@ -241,6 +285,13 @@ impl Progress {
             let text = format!("progress.track: not tracked: {count} (as many as progress.entries allows are running)");
             log.log(Level::Warning, &text);
         }
+    }
+}
+
+impl Live {
+    /// Others know these numbers: who asks here hears no more than who asks elsewhere.
+    pub fn set_told(&self, numbers: Numbers) {
+        self.kept.iter().filter_map(|kept| kept.told.as_ref()).for_each(|told| told.set(numbers));
     }
 }
 

@@ -1,9 +1,9 @@
 //! `progress.show`: answers how far another request is.
 
 use crate::shared::{Plugin, Progress};
-use crate::{clock, config, cors, id};
-use lighttpd2::{ActionFn, Level, Log, Refusal, VRequest, Value, at_once};
-use progress::{About, Callback, Format, State, Template};
+use crate::{Local, clock, config, cors, id};
+use lighttpd2::{ActionFn, Level, Log, Performed, Refusal, VRequest, Value, Wait};
+use progress::{About, Callback, Format, Snapshot, State, Subject, Template, Timestamp};
 
 /// How answers are written.
 pub enum Form {
@@ -16,14 +16,14 @@ pub enum Form {
 /// The action with its value.
 pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let form = config::form(value)?;
-    Ok(at_once(move |plugin, vr| show(plugin, vr, &form)))
+    Ok(Box::new(move |plugin, vr, waited| show(plugin, vr, &form, waited).map_or(Performed::Done, Performed::Waits)))
 }
 
 /// Answers with what is known of the request whose id is asked for. Does nothing where there is no usable id, or where the
-/// request is already handled.
-fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
+/// request is already handled. What other hosts have to be asked for is waited for; `waited`: it was.
+fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form, waited: Option<Wait>) -> Option<Wait> {
     if vr.is_handled() || cors::answer_preflight(plugin, vr) {
-        return;
+        return None;
     }
     let debug = config::is_debug(vr, plugin);
     let found = id::find(plugin, vr);
@@ -31,13 +31,16 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
         if debug {
             vr.log(Level::Debug, "progress.show: X-Progress-Id not specified");
         }
-        return;
+        return None;
     };
     let now = clock::now();
-    let Some(table) = plugin.module().table() else { return };
-    let Ok(mut snapshot) = table.look_up(id, now) else { return };
-    if let Some(desk) = vr.desk(plugin).filter(|_| snapshot.is_none() && plugin.module().store().is_some()) {
-        snapshot = desk.local().store.look_up(plugin, desk, table.subject(id), now);
+    let table = plugin.module().table()?;
+    let mut snapshot = table.look_up(id, now).ok()?;
+    if snapshot.is_none() && plugin.module().tells_others() {
+        snapshot = match look_elsewhere(plugin, vr, table.subject(id), now, waited) {
+            Ok(snapshot) => snapshot,
+            Err(wait) => return Some(wait),
+        };
     }
     if debug {
         let found = if snapshot.is_none() { "unknown" } else { "found" };
@@ -67,6 +70,31 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form) {
         }
     }
     vr.respond(200, &form.write(&about));
+    None
+}
+
+/// What others know of a request that is not known here.
+///
+/// # Errors
+/// What is to be waited for, where that comes later.
+#[cold]
+fn look_elsewhere(
+    plugin: Plugin<'_>,
+    vr: VRequest<'_>,
+    subject: Subject,
+    now: Timestamp,
+    waited: Option<Wait>,
+) -> Result<Option<Snapshot>, Wait> {
+    let Some(desk) = vr.desk(plugin) else { return Ok(None) };
+    let Local { store, share, .. } = &mut *desk.local();
+    if let Some(wait) = waited {
+        // lighttpd2 performs an action again for other reasons, too.
+        return share.take(wait).ok_or(wait);
+    }
+    match store.look_up(plugin, desk, subject, now) {
+        None => share.ask(plugin, desk, subject, now).map_or(Ok(None), Err),
+        known => Ok(known),
+    }
 }
 
 impl Form {

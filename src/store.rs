@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
-use elsewhere::{Answer, Directory, DirectoryError, Elsewhere, Siblings, Slot, Teller, Tellers};
+use elsewhere::{Answer, Directory, DirectoryError, Elsewhere, Secret, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
 use progress::{Counters, Ended, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -53,11 +53,12 @@ impl Store {
     /// Begins to tell others, in a directory.
     pub fn new(
         mut directory: Directory,
+        secret: Option<Secret>,
         workers: usize,
         entries: usize,
         time_to_live: TimeToLive,
     ) -> Result<Self, StoreError> {
-        directory.make_key(None).map_err(StoreError::Directory)?;
+        directory.make_key(secret).map_err(StoreError::Directory)?;
         let directory = Arc::new(directory);
         let time_to_live = time_to_live.milliseconds();
         let tellers = Tellers::new(&directory, workers, entries, time_to_live).map_err(StoreError::File)?;
@@ -106,10 +107,10 @@ impl Local {
         desk: Desk<'_>,
         subject: Subject,
         live: &Live,
-        snapshot: Snapshot,
+        snapshot: &Snapshot,
     ) -> Option<Slot> {
         let open = self.open(plugin.module(), desk.number())?;
-        let Some(slot) = open.teller.as_mut().and_then(|teller| teller.begin(subject, &snapshot)) else {
+        let Some(slot) = open.teller.as_mut().and_then(|teller| teller.begin(subject, snapshot)) else {
             plugin.module().store()?.is_full.store(true, Relaxed);
             return None;
         };
@@ -117,7 +118,7 @@ impl Local {
         if open.running.len() <= number {
             open.running.resize_with(number + 1, || None);
         }
-        open.running[number] = Some(Running { subject, live: live.clone(), last: snapshot });
+        open.running[number] = Some(Running { subject, live: live.clone(), last: *snapshot });
         open.count += 1;
         desk.start_beating();
         Some(slot)
@@ -140,6 +141,7 @@ impl Local {
     pub fn beat(&mut self, plugin: Plugin<'_>, now: Timestamp) -> bool {
         let (Some(open), Some(table)) = (&mut self.0, plugin.module().table()) else { return false };
         let Some(teller) = &mut open.teller else { return false };
+        let is_shared = plugin.module().shared().is_some();
         for (running, number) in open.running.iter_mut().zip(0..) {
             let Some(Running { subject, live, last }) = running else { continue };
             let known = match table.look_up_subject(*subject, now) {
@@ -154,12 +156,12 @@ impl Local {
                     return false;
                 }
             };
-            let numbers = live.read();
+            // Other hosts hear of it later: nobody hears more than they do.
+            let numbers = if is_shared { live.told() } else { live.read() };
             let snapshot = Snapshot { numbers: known.response.of(numbers), ..known };
             if snapshot.outcome.is_none() && snapshot != *last {
                 teller.tell(Slot::from_number(number), &snapshot);
-                // Who asks here hears no more than who asks elsewhere.
-                live.kept.iter().filter_map(|kept| kept.told.as_ref()).for_each(|told| told.set(numbers));
+                live.set_told(numbers);
                 *last = snapshot;
             }
         }

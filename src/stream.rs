@@ -1,7 +1,8 @@
 //! `progress.stream`: tells by itself how far another request is, as server-sent events.
 
 use crate::shared::{Desk, Plugin, Progress};
-use crate::{clock, config, cors, id, store};
+use crate::{clock, config, cors, id, share, store};
+use elsewhere::Answer;
 use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value, at_once};
 use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
 use std::collections::hash_map::Entry;
@@ -72,6 +73,21 @@ enum Told {
     Running(u32, bool, u64),
 }
 
+/// Who knows of requests that are not known here.
+struct Others<'a> {
+    store: &'a mut store::Local,
+    share: &'a mut share::Local,
+}
+
+impl Others<'_> {
+    fn look_up(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
+        match self.store.look_up(plugin, desk, subject, now) {
+            None => self.share.follow(desk, subject, now),
+            known => Answer::Known(known),
+        }
+    }
+}
+
 /// The action with its value.
 pub fn create(_: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let interval = config::interval(value)?;
@@ -132,10 +148,11 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         spoke: now,
         told: Told::Nothing,
     };
-    let crate::Local { streams: local, store, .. } = &mut *desk.local();
+    let crate::Local { streams: local, store, share, .. } = &mut *desk.local();
+    let others = &mut Others { store, share };
     local.outlets.insert(outlet, watched.clone());
     local.groups.entry(watched.clone()).or_default().watchers.push(watcher);
-    local.tell(&watched, plugin, desk, store, now);
+    local.tell(&watched, plugin, desk, others, now);
     if !local.groups.is_empty() {
         desk.start_beating();
     }
@@ -143,18 +160,20 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
 
 /// The time has come to look at what is watched at a worker; whether anything is left.
 pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
-    let crate::Local { streams: local, store, .. } = &mut *desk.local();
+    let crate::Local { streams: local, store, share, .. } = &mut *desk.local();
+    let others = &mut Others { store, share };
     let now = clock::now();
     let due: Vec<_> = local.groups.iter().filter(|(_, group)| group.due <= now.0).map(|(key, _)| key.clone()).collect();
     for watched in due {
-        local.tell(&watched, plugin, desk, store, now);
+        local.tell(&watched, plugin, desk, others, now);
     }
     !local.groups.is_empty()
 }
 
 /// Requests that are watched at a worker have ended, or the server stops.
 pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
-    let crate::Local { streams: local, store, .. } = &mut *desk.local();
+    let crate::Local { streams: local, store, share, .. } = &mut *desk.local();
+    let others = &mut Others { store, share };
     let now = clock::now();
     if plugin.module().is_stopping() {
         return local.say_good_bye(plugin, desk);
@@ -162,7 +181,7 @@ pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
     let ended: HashSet<_> = plugin.module().take_ended(desk.number()).into_iter().collect();
     let watched: Vec<_> = local.groups.keys().filter(|watched| ended.contains(&watched.subject)).cloned().collect();
     for watched in watched {
-        local.tell(&watched, plugin, desk, store, now);
+        local.tell(&watched, plugin, desk, others, now);
     }
 }
 
@@ -180,21 +199,23 @@ pub fn gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
 
 impl Local {
     /// Tells those who watch a request what is new, each as often as it wants.
-    fn tell(
-        &mut self,
-        watched: &Watched,
-        plugin: Plugin<'_>,
-        desk: Desk<'_>,
-        store: &mut store::Local,
-        now: Timestamp,
-    ) {
+    fn tell(&mut self, watched: &Watched, plugin: Plugin<'_>, desk: Desk<'_>, others: &mut Others<'_>, now: Timestamp) {
         let Entry::Occupied(mut entry) = self.groups.entry(watched.clone()) else { return };
         let Some(Ok(here)) = plugin.module().table().map(|table| table.watch(watched.subject, desk.number(), now))
         else {
             return self.say_good_bye(plugin, desk);
         };
-        let snapshot = here.or_else(|| store.look_up(plugin, desk, watched.subject, now));
         let group = entry.get_mut();
+        let known =
+            here.map_or_else(|| others.look_up(plugin, desk, watched.subject, now), |here| Answer::Known(Some(here)));
+        let snapshot = match known {
+            Answer::Known(snapshot) => snapshot,
+            Answer::Nowhere => None,
+            Answer::Later => {
+                group.due = now.0;
+                return;
+            }
+        };
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
         let (mut comment, mut event, mut end) = (None, None, None);

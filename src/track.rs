@@ -1,7 +1,7 @@
 //! The life of a tracked request.
 
 use crate::shared::{Kept, Live, Plugin, Progress, ToldNumbers};
-use crate::{clock, config, id};
+use crate::{Local, clock, config, id};
 use elsewhere::Slot;
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value, at_once};
 use progress::{
@@ -49,15 +49,16 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let Some(table) = plugin.module().table() else { return };
     let (subject, now) = (table.subject(id), clock::now());
     let mut live = Live { counters, kept: None };
-    let (has_details, has_store) = (plugin.module().keeps_details(), plugin.module().store().is_some());
-    if has_details || has_store {
+    let (has_details, tells_others) = (plugin.module().keeps_details(), plugin.module().tells_others());
+    if has_details || tells_others {
         let details = has_details.then(|| Arc::new(details(vr, id)));
-        let told = has_store.then(|| ToldNumbers::new(live.read()));
+        let told = tells_others.then(|| ToldNumbers::new(live.read()));
         live.kept = Some(Arc::new(Kept { details, told }));
     }
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
-            let slot = has_store.then(|| tell_begin(plugin, vr, subject, &live, now)).flatten();
+            let begin = || tell_begin(plugin, vr, ticket.bits(), subject, &live, now);
+            let slot = tells_others.then(begin).flatten();
             Tracked { ticket, closing: None, slot }.store(vr.slot(plugin));
             vr.hear_response(plugin);
         }
@@ -74,13 +75,22 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     }
 }
 
-/// Tells other processes of a request that has begun.
+/// Tells others of a request that has begun. Returns where other processes are told of it.
 #[cold]
-fn tell_begin(plugin: Plugin<'_>, vr: VRequest<'_>, subject: Subject, live: &Live, now: Timestamp) -> Option<Slot> {
+fn tell_begin(
+    plugin: Plugin<'_>,
+    vr: VRequest<'_>,
+    ticket: u64,
+    subject: Subject,
+    live: &Live,
+    now: Timestamp,
+) -> Option<Slot> {
     let desk = vr.desk(plugin)?;
     let (numbers, response) = (live.told(), Response::Awaited);
     let snapshot = Snapshot { numbers, began: now, response, rate: None, outcome: None };
-    desk.local().store.begin(plugin, desk, subject, live, snapshot)
+    let Local { store, share, .. } = &mut *desk.local();
+    share.begin(desk, ticket, subject, live, &snapshot);
+    store.begin(plugin, desk, subject, live, &snapshot)
 }
 
 /// What operators are told of a request.
@@ -153,9 +163,10 @@ pub fn tunnel_ended(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: 
 /// Ends the entry of a request, and tells all who are to hear of it.
 fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) {
     let now = clock::now();
+    let bits = tracked.ticket.bits();
     let Some(ended) = table.finish(tracked.ticket, status, end, now) else { return };
-    if let Some(slot) = tracked.slot {
-        tell_end(plugin, vr, slot, &ended, now);
+    if plugin.module().tells_others() {
+        tell_end(plugin, vr, bits, tracked.slot, &ended, now);
     }
     if config::has_environment(vr, plugin) {
         tell_environment(plugin, vr, &ended.snapshot());
@@ -165,12 +176,15 @@ fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tr
     }
 }
 
-/// Tells other processes of a request that has ended.
+/// Tells others of a request that has ended.
 #[cold]
-fn tell_end(plugin: Plugin<'_>, vr: VRequest<'_>, slot: Slot, ended: &Ended, now: Timestamp) {
+fn tell_end(plugin: Plugin<'_>, vr: VRequest<'_>, ticket: u64, slot: Option<Slot>, ended: &Ended, now: Timestamp) {
     // As the server stops there may be no worker any more: others find its end by themselves.
-    if let (Some(desk), Some(store)) = (vr.desk(plugin), plugin.module().store()) {
-        desk.local().store.end(store, slot, ended, now);
+    let Some(desk) = vr.desk(plugin) else { return };
+    let Local { store, share, .. } = &mut *desk.local();
+    share.end(desk, ticket, ended, now);
+    if let (Some(slot), Some(told)) = (slot, plugin.module().store()) {
+        store.end(told, slot, ended, now);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use progress::{FORMATS, Format};
 use serde_json::{Value, json};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use testkit::suite::Test;
 use testkit::{Level, Rule, Site};
 
@@ -186,6 +188,60 @@ pub const TESTS: &[Test] = &[
     Test::new("config::a_store_number_is_refused", || {
         setup("progress.store", json!(3), "progress.store: expected the path of a directory, got number");
     }),
+    Test::new("config::a_secret_that_is_not_there_is_refused", || {
+        let expected = "progress.secret: expected a file: No such file or directory (os error 2), got \"/none/such\"";
+        setup("progress.secret", json!("/none/such"), expected);
+    }),
+    Test::new("config::a_secret_that_is_a_directory_is_refused", || {
+        setup("progress.secret", json!("/"), "progress.secret: expected a file, got \"/\"");
+    }),
+    Test::new("config::a_secret_that_others_read_is_refused", || {
+        let expected =
+            "progress.secret: expected a file that only its owner and group read, and only its owner writes, got";
+        with_file("a secret that is long enough", 0o604, |path| {
+            setup("progress.secret", json!(path), &format!("{expected} \"{path}\""))
+        });
+    }),
+    Test::new("config::a_short_secret_is_refused", || {
+        with_file("fifteen bytes..\n", 0o600, |path| {
+            let expected = format!("progress.secret: expected a file of at least 16 bytes, not 15, got \"{path}\"");
+            setup("progress.secret", json!(path), &expected);
+        });
+    }),
+    Test::new("config::a_share_without_a_secret_is_refused", || {
+        let expected = "progress.share: expected progress.secret before it, got \"redis://127.0.0.1\"";
+        setup("progress.share", json!("redis://127.0.0.1"), expected);
+    }),
+    Test::new("config::a_share_that_is_no_address_is_refused", || {
+        for got in ["http://127.0.0.1", "redis://127.0.0.1:x", "memcached://127.0.0.1?auth=/x"] {
+            setup("progress.share", json!(got), &format!("progress.share: expected {ADDRESSES}, got \"{got}\""));
+        }
+    }),
+    Test::new("config::a_share_number_is_refused", || {
+        setup("progress.share", json!(3), &format!("progress.share: expected {ADDRESSES}, got number"));
+    }),
+    Test::new("config::a_share_with_a_password_that_others_read_is_refused", || {
+        with_file("open sesame", 0o644, |path| {
+            let got = format!("redis://127.0.0.1?auth={path}");
+            let expected =
+                "progress.share: auth: expected a file that only its owner and group read, and only its owner writes";
+            setup("progress.share", json!(got), &format!("{expected}, got \"{got}\""));
+        });
+    }),
+    Test::new("config::an_empty_password_is_refused", || {
+        with_file("user:\n", 0o640, |path| {
+            let got = format!("unix:/run/redis.sock?auth={path}");
+            let expected = "progress.share: auth: expected PASSWORD or USER:PASSWORD in its first line";
+            setup("progress.share", json!(got), &format!("{expected}, got \"{got}\""));
+        });
+    }),
+    Test::new("config::share_times_out_of_range_are_refused", || {
+        for name in ["progress.share_interval", "progress.share_timeout"] {
+            for got in [49, 60_001] {
+                setup(name, json!(got), &format!("{name}: expected 50 to 60000 milliseconds, got {got}"));
+            }
+        }
+    }),
     Test::new("config::watchers_below_zero_are_refused", || {
         setup("progress.watchers", json!(-1), "progress.watchers: expected 0 to 1000000 watchers, got -1");
     }),
@@ -197,6 +253,18 @@ pub const TESTS: &[Test] = &[
         action("progress.nope", json!(null), "unknown action progress.nope")
     }),
 ];
+
+/// What `progress.share` accepts.
+const ADDRESSES: &str = "\"redis://HOST:PORT/DB\", \"unix:/PATH?db=DB\", \"memcached://HOST:PORT\" or \"memcached:/PATH\", \
+     those of Redis with \"?auth=FILE\"";
+
+/// A file with a text, and what its owner, its group and others may do with it.
+fn with_file(text: &str, mode: u32, test: impl FnOnce(&str)) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), text).expect("it is written");
+    fs::set_permissions(file.path(), Permissions::from_mode(mode)).expect("it is ours");
+    test(file.path().to_str().expect("a path"));
+}
 
 /// What `progress.methods` accepts.
 const METHODS: &str = "expected one of GET, POST, HEAD, OPTIONS, PROPFIND, MKCOL, PUT, DELETE, COPY, MOVE, PROPPATCH, REPORT, \

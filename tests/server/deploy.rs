@@ -4,7 +4,7 @@ use crate::documents::{block, site};
 use std::fs;
 use std::process::Command;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Host, output, wait};
+use testkit::{Backend, Client, Engine, EngineKind, Events, Host, State, output, wait};
 
 const LIGHTTPD2: Need = Need::Lighttpd2("it is a configuration of lighttpd2");
 
@@ -13,10 +13,12 @@ pub const TESTS: &[Test] = &[
         .needs(&[LIGHTTPD2, Need::ModuleOfLighttpd2("mod_accesslog")]),
     Test::new("deploy::an_address_that_takes_too_much_is_turned_away", floods)
         .needs(&[LIGHTTPD2, Need::ModuleOfLighttpd2("mod_limit")]),
+    Test::new("deploy::hosts_share_as_they_are_told_to", shares).needs(&[LIGHTTPD2, Need::Engine(EngineKind::Redis)]),
     Test::new("deploy::systemd_takes_the_unit", unit).needs(&[Need::Angel, Need::Program("systemd-analyze")]),
 ];
 
 pub const DEPLOY: &str = include_str!("../../docs/deploy.md");
+const README: &str = include_str!("../../README.md");
 
 fn access_log() {
     let (backend, folder) = (Backend::answering(), tempfile::tempdir().expect("a folder"));
@@ -66,6 +68,32 @@ fn floods() {
             assert_eq!(client.answer().text(), "5", "who was let in is not disturbed, nor is an id taken over");
         }
         assert_eq!(server.post("/upload?X-Progress-Id=u0", b"hello").status, 200, "there is room again");
+    });
+}
+
+fn shares() {
+    let (backend, engine, folder) = (Backend::answering(), Engine::start(EngineKind::Redis), tempfile::tempdir());
+    let folder = folder.expect("a folder");
+    let secret = folder.path().join("secret").display().to_string();
+    let heading = "Known on every host";
+    let in_place = |text: String, part: &str, other: &str| {
+        assert!(text.contains(part), "no {part} in {text}");
+        text.replace(part, other)
+    };
+    let commands = in_place(block(DEPLOY, heading, "head -c"), "/etc/lighttpd2/progress.secret", &secret);
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &in_place(commands, "root:www-data", "$(id -u):$(id -g)")]);
+    let said = output(shell).expect("a shell");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let setup = in_place(block(DEPLOY, heading, "setup {"), "/etc/lighttpd2/progress.secret", &secret);
+    let setup = in_place(setup, "redis://10.0.0.5:6379/0", &engine.address());
+    let site = site(README, "A complete configuration", &backend, |text| text + &setup);
+    site.serve(|one| {
+        site.serve(|other| {
+            assert_eq!(one.post("/upload?X-Progress-Id=a", b"hello").text(), "5");
+            let report = other.report_when("a", |report| report.state == State::Done);
+            assert_eq!(report.received, Some(5));
+        });
     });
 }
 

@@ -1,9 +1,10 @@
 //! The configurations in `docs/`, served as they stand there.
 
+use crate::share::Secret;
 use serde_json::Value;
 use std::process::Command;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, HttpResponse, RunningHost, Site, Step, wait};
+use testkit::{Backend, Client, HttpResponse, Level, ReservedPort, RunningHost, Site, Step, wait};
 
 const NEEDS: &[Need] = &[Need::Lighttpd2("it is a configuration of lighttpd2")];
 const WITH_AUTH: &[Need] =
@@ -195,8 +196,11 @@ fn operators() {
 
 /// The table of metrics has each of them once, and no other.
 fn metrics() {
-    let backend = Backend::answering();
-    site(MONITOR, "What is going on, for operators", &backend, |text| text).serve(|server| {
+    let (backend, secret, nobody) = (Backend::answering(), Secret::new("a secret of sixteen"), ReservedPort::new());
+    let address = format!("redis://{}", nobody.expect("a port").address());
+    let setup = format!("setup {{ progress.secret \"{}\"; progress.share \"{address}\"; }}\n", secret.path().display());
+    let site = site(MONITOR, "What is going on, for operators", &backend, |text| text + &setup);
+    site.allow_log(Level::Warning, &format!("progress.share: {address}: *")).serve(|server| {
         let text = ask(server, "GET", "/progress-admin/metrics", "", b"").text();
         let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
         let mut told: Vec<_> = told.map(String::from).collect();

@@ -2,14 +2,18 @@
 
 use crate::deploy::DEPLOY;
 use crate::documents::block;
+use crate::share::{self, Secret};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 use testkit::suite::{Need, Test};
 use testkit::{
-    Backend, Client, Events, HttpResponse, Process, Report, ReservedPort, Rule, RunningHost, Site, State, head, output,
-    wait,
+    Backend, Client, Engine, EngineKind, Events, HttpResponse, Process, Report, ReservedPort, Rule, RunningHost, Site,
+    State, head, output, wait,
 };
 
 const NGINX: &[Need] = &[Need::Program("nginx")];
@@ -25,7 +29,12 @@ pub const TESTS: &[Test] = &[
     Test::new("fronts::haproxy_passes_on_what_comes", haproxy).needs(HAPROXY),
     Test::new("fronts::haproxy_ends_http2", haproxy_http2).needs(HAPROXY_AND_HTTP2),
     Test::new("fronts::haproxy_finds_the_server_of_an_id", haproxy_sticks).needs(HAPROXY),
+    Test::new("fronts::nginx_may_ask_any_of_the_hosts_that_share", nginx_shares).needs(NGINX_AND_ENGINE),
+    Test::new("fronts::haproxy_may_ask_any_of_the_hosts_that_share", haproxy_shares).needs(HAPROXY_AND_ENGINE),
 ];
+
+const NGINX_AND_ENGINE: &[Need] = &[Need::Program("nginx"), Need::Engine(EngineKind::Redis)];
+const HAPROXY_AND_ENGINE: &[Need] = &[Need::Program("haproxy"), Need::Engine(EngineKind::Memcached)];
 
 fn curl_with_http2() -> Result<(), String> {
     let mut command = Command::new("curl");
@@ -246,5 +255,95 @@ fn haproxy_sticks() {
         let backend = block(DEPLOY, "Several servers", "balance");
         let backend = in_place(&backend, "127.0.0.1:8080", &first.address().to_string());
         Front::haproxy(&in_place(&backend, "127.0.0.1:8081", &second.address().to_string()), "")
+    });
+}
+
+const UPLOADS: usize = 200;
+const SIZE: usize = 50_000;
+
+/// Uploads to whichever host is next, and polls of whichever host is next: each of them is right.
+fn assert_shared(kind: EngineKind, hosts: usize, front: impl FnOnce(&[SocketAddr]) -> Front) {
+    let (engine, secret) = (Engine::start(kind), Secret::new("a secret that all of the hosts have"));
+    let backend = Backend::answering();
+    let site = share::site(2, &secret, &engine.address(), &backend).set("progress.share_interval", 100);
+    let servers: Vec<_> = (0..hosts).map(|_| share::started(&site)).collect();
+    servers.iter().for_each(share::connected);
+    let front = front(&servers.iter().map(RunningHost::address).collect::<Vec<_>>());
+    let mut uploads: Vec<_> = (0..UPLOADS)
+        .map(|number| {
+            let mut client = Client::connect(front.address);
+            client.begin_upload(&format!("/up?X-Progress-Id={number}"), SIZE, 1);
+            client
+        })
+        .collect();
+    let (rounds, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let polling = scope.spawn(|| {
+            let mut last = vec![None; UPLOADS];
+            while !is_over.load(Relaxed)
+                || last.iter().any(|one: &Option<Report>| one.as_ref().is_none_or(|one| one.state != State::Done))
+            {
+                for (number, last) in last.iter_mut().enumerate() {
+                    let report = front.report(&format!("/progress?X-Progress-Id={number}"), "");
+                    assert_goes_on(number, last.as_ref(), &report);
+                    if report.state != State::Unknown {
+                        *last = Some(report);
+                    }
+                }
+                rounds.fetch_add(1, Relaxed);
+            }
+        });
+        let mut sent = 1;
+        while rounds.load(Relaxed) < 5 && !polling.is_finished() {
+            if sent < SIZE - 50 {
+                uploads.iter_mut().for_each(|client| client.send([b'a'; 50]));
+                sent += 50;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        for client in &mut uploads {
+            client.send(vec![b'a'; SIZE - sent]);
+            assert_eq!(client.answer().text(), SIZE.to_string());
+        }
+        is_over.store(true, Relaxed);
+        polling.join().expect("each poll is right");
+    });
+    let [least, most] = [usize::min, usize::max].map(|which| {
+        let received =
+            servers.iter().map(|server| share::metric(server, "engine_updates_total{outcome=\"kept\"}") as usize);
+        received.reduce(which).expect("there are some")
+    });
+    assert!(least > 0, "{least} to {most}: each host has had some");
+    servers.into_iter().for_each(|server| {
+        server.stop().unwrap_or_else(|error| panic!("{error}")).assert_fine(&site);
+    });
+}
+
+/// A report is no step back behind the one before. The first ones may come before an upload does.
+fn assert_goes_on(number: usize, last: Option<&Report>, report: &Report) {
+    let Some(last) = last else {
+        return assert!([State::Unknown, State::Running].contains(&report.state), "{number}: {report:?}");
+    };
+    let expected = if last.state == State::Done { [State::Done; 2] } else { [State::Running, State::Done] };
+    assert!(expected.contains(&report.state), "{number}: {report:?} after {last:?}");
+    assert!(
+        report.received >= last.received && report.received <= Some(SIZE as u64),
+        "{number}: {report:?} after {last:?}"
+    );
+}
+
+fn nginx_shares() {
+    assert_shared(EngineKind::Redis, 3, |hosts| {
+        let servers: String = hosts.iter().map(|host| format!("server {host};\n")).collect();
+        let location = block(DEPLOY, "Behind nginx", "location");
+        let upstream = format!("upstream uploads {{\n{servers}}}\n");
+        Front::nginx(&in_place(&location, "http://127.0.0.1:8080", "http://uploads"), &upstream, "")
+    });
+}
+
+fn haproxy_shares() {
+    assert_shared(EngineKind::Memcached, 2, |hosts| {
+        let servers = hosts.iter().enumerate().map(|(number, host)| format!("    server s{number} {host}\n"));
+        Front::haproxy(&format!("backend uploads\n    balance roundrobin\n{}", servers.collect::<String>()), "")
     });
 }

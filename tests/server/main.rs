@@ -32,6 +32,7 @@ mod page;
 mod readme;
 mod reload;
 mod reuse;
+mod share;
 mod show;
 mod sites;
 mod status;
@@ -68,6 +69,7 @@ const ALL: &[&[Test]] = &[
     readme::TESTS,
     reload::TESTS,
     reuse::TESTS,
+    share::TESTS,
     show::TESTS,
     status::TESTS,
     stop::TESTS,

@@ -67,6 +67,7 @@ fn upload(workers: usize) {
         client.send(vec![b'a'; SIZE - 120_000]);
         assert_eq!(client.answer().status, 201);
         one.report_at_end("a");
+        other.report_at_end("a");
         for _ in 0..2 * workers {
             assert_eq!(other.progress("a"), one.progress("a"));
         }

@@ -1,7 +1,7 @@
 //! What tracking costs the server: in instructions, which do not vary with the machine, and in processor time.
 
 use super::polls::{self, KINDS};
-use super::{Findings, Plan};
+use super::{Findings, Plan, sharing};
 use crate::benchmark_site::BenchmarkSite;
 use crate::figures::{Figure, Subject};
 use crate::lab::Lab;
@@ -9,7 +9,7 @@ use crate::statistics::Measured;
 use crate::wrk::Load;
 use std::fs;
 use std::path::Path;
-use testkit::{Host, Rule, Signal, find_program, head, wait};
+use testkit::{Engine, EngineKind, Host, Rule, Signal, find_program, head, wait};
 
 pub const PLAN: Plan = Plan {
     number: 2,
@@ -198,16 +198,28 @@ fn count_besides(
     between: (u64, u64),
     findings: &mut Findings,
 ) -> Result<(), String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
-    let path = folder.path().to_str().ok_or("a folder whose name is not text")?;
-    let stored = BenchmarkSite { setups: vec![("progress.store", path.into())], ..site.clone() };
-    let list = Rule::path("/list").set("progress.list", ());
-    let listed = BenchmarkSite { rules: vec![list], ..site.clone() };
-    for (what, site, most) in [("progress.store", stored, Some(OF_STORE)), ("progress.list", listed, None)] {
-        let ratio = Measured::once(per_request(host, &site, &TRACKED, between, &[])? / tracked);
+    let mut add = |what: &str, cost: f64, most: Option<f64>| {
+        let ratio = Measured::once(cost / tracked);
         let figure = Figure::new(Subject::Ours, format!("tracked request, with {what} / without"), ratio, "times");
         findings.figures.push(most.map_or(figure.clone(), |most| figure.at_most(most)));
+    };
+    let (few, many) = between;
+    let stored = |requests| {
+        // Each run has a folder of its own: what one has left would be read by the next.
+        let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
+        let path = folder.path().to_str().ok_or("a folder whose name is not text")?;
+        let site = BenchmarkSite { setups: vec![("progress.store", path.into())], ..site.clone() };
+        instructions(host, &site, &TRACKED, requests, &[])
+    };
+    add("progress.store", (stored(many)? - stored(few)?) / (many - few) as f64, Some(OF_STORE));
+    if EngineKind::Redis.program().is_ok() {
+        let engine = Engine::start(EngineKind::Redis);
+        let shared = BenchmarkSite { setups: sharing::setups(&engine)?, ..site.clone() };
+        add("progress.share", per_request(host, &shared, &TRACKED, between, &[])?, None);
     }
+    let list = Rule::path("/list").set("progress.list", ());
+    let listed = BenchmarkSite { rules: vec![list], ..site.clone() };
+    add("progress.list", per_request(host, &listed, &TRACKED, between, &[])?, None);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod others;
 pub mod polls;
 mod push;
 pub mod scale;
+mod sharing;
 mod stopping;
 
 use crate::figures::{Curve, Figure, Part};
@@ -42,6 +43,7 @@ pub const ALL: &[Plan] = &[
     stopping::PLAN,
     others::PLAN,
     push::PLAN,
+    sharing::PLAN,
 ];
 
 impl Plan {

@@ -157,6 +157,12 @@ impl Share {
         !self.line.is_up() || !self.told.is_empty() || !self.questions.is_empty()
     }
 
+    /// How many requests are told whose telling is not answered yet.
+    #[cfg(test)]
+    pub fn in_flight(&self) -> usize {
+        self.told.values().filter(|entry| entry.is_in_flight).count()
+    }
+
     /// Whether the engine can be told and asked something.
     pub fn is_up(&self) -> bool {
         self.line.is_up()

@@ -453,3 +453,173 @@ fn nobody_waits_for_an_engine_that_is_not_there() {
     // A client that is not there is no engine.
     assert!(TcpStream::connect(port).is_err());
 }
+
+const SCALE: &str = include_str!("../../../docs/scale.md");
+
+/// The numbers of the first line of `docs/scale.md` that begins so.
+fn told(row: &str) -> Vec<f64> {
+    let line = SCALE.lines().find_map(|line| line.strip_prefix(row)).unwrap_or_else(|| panic!("there is no {row}"));
+    let words = line.split(|mark: char| !mark.is_ascii_digit() && mark != '.');
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// An engine that counts what comes, and says yes: how many bytes, how many times for the first time, and how often in all.
+fn counting(dialect: &'static str) -> (SocketAddr, Receiver<usize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (count, counted) = channel();
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let (mut buffer, mut input) = ([0; 64 * 1024], Vec::new());
+        while let Ok(read @ 1..) = client.read(&mut buffer) {
+            input.extend_from_slice(&buffer[..read]);
+            let (mut answers, mut used) = (Vec::new(), 0);
+            while let Some((length, answer)) = message(dialect, &input[used..]) {
+                answers.extend_from_slice(answer);
+                used += length;
+                if count.send(length).is_err() {
+                    return;
+                }
+            }
+            input.drain(..used);
+            if client.write_all(&answers).is_err() {
+                return;
+            }
+        }
+    });
+    (address, counted)
+}
+
+/// The length of the first message, if it is whole, and what is answered.
+fn message(dialect: &str, input: &[u8]) -> Option<(usize, &'static [u8])> {
+    let line = |from: usize| Some(from + memchr::memmem::find(&input[from..], b"\r\n")? + 2);
+    if dialect == "memcached" {
+        let end = line(0)?;
+        return match &input[..2] {
+            b"ms" => (input.len() >= end + RECORD + 2).then_some((end + RECORD + 2, b"HD c1234\r\n")),
+            b"mn" => Some((end, b"MN\r\n")),
+            _ => Some((end, b"EN\r\n")),
+        };
+    }
+    let number = |from: usize, to: usize| std::str::from_utf8(&input[from + 1..to - 2]).ok()?.parse::<usize>().ok();
+    let mut end = line(0)?;
+    for _ in 0..number(0, end)? {
+        let next = line(end)?;
+        end = next + number(end, next)? + 2;
+    }
+    if input.len() < end {
+        return None;
+    }
+    let is = |word: &str| memchr::memmem::find(&input[..end.min(32)], word.as_bytes()).is_some();
+    let answer: &[u8] = if is("EVAL") {
+        b":1\r\n"
+    } else if is("GET") {
+        b"$-1\r\n"
+    } else {
+        b"+OK\r\n"
+    };
+    Some((end, answer))
+}
+
+/// Goes through the time of some uploads, in steps as workers have them, and counts what the engine hears.
+fn simulate(dialect: &'static str, uploads: u64, seconds: u64) -> (f64, Vec<usize>) {
+    let (address, counted) = counting(dialect);
+    let address = std::sync::Arc::new(Address::new(format!("{dialect}://{address}").as_bytes()).expect("an address"));
+    let secret = Secret::new(SECRET);
+    let sharing = Sharing { address, secret, interval: 500, timeout: 500, time_to_live: 30_000 };
+    let mut share = Share::new(std::sync::Arc::new(sharing));
+    // Times as they are on a host, so that they have as many digits.
+    let start = 1_700_000_000_000;
+    let settle = |share: &mut Share, now: u64, is_settled: &dyn Fn(&Share) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_settled(share) {
+            assert!(Instant::now() < deadline, "the engine answers");
+            if let Some((socket, writes)) = share.socket() {
+                let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                let soon = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+                if poll(&mut [PollFd::new(socket, flags)], Some(&soon)).is_ok_and(|count| count > 0) {
+                    share.ready(Timestamp(now));
+                }
+            } else {
+                share.beat(Timestamp(now));
+            }
+        }
+    };
+    settle(&mut share, start, &Share::is_up);
+    let (mut alive, mut begun) = (Vec::new(), 0);
+    for step in 0..=seconds * 20 {
+        let now = start + step * 50;
+        // They begin one after the other in the first half second.
+        while begun < uploads && begun * 500 / uploads <= step * 50 {
+            let told = share.begin(subject(&begun.to_string()), running(1, now), Timestamp(now));
+            alive.push((told, now));
+            begun += 1;
+        }
+        for (told, began) in &alive {
+            if share.is_due(*told, Timestamp(now)) {
+                share.update(*told, running(now - began, *began));
+            }
+        }
+        share.beat(Timestamp(now));
+        alive.retain(|(told, began)| {
+            // In the middle between two times.
+            let is_over = now - began >= (seconds - 1) * 1000 - 250;
+            if is_over {
+                share.end(*told, Some(&ended(7, *began, now)), Timestamp(now));
+            }
+            !is_over
+        });
+        settle(&mut share, now, &|share| share.in_flight() == 0);
+    }
+    assert!(alive.is_empty(), "all have ended");
+    let counts: Vec<_> = counted.try_iter().skip(1).collect();
+    (counts.len() as f64 / uploads as f64, counts)
+}
+
+/// The arithmetic of `docs/scale.md`, and a simulation of what it counts.
+#[test]
+fn a_million_uploads_cost_what_is_told() {
+    let (uploads, seconds, interval, hosts) = (1e6_f64, 60.0, 0.5, 100.0);
+    let near = |what: &str, told: f64, counted: f64| {
+        assert!((told - counted).abs() <= 0.02 * counted.abs() + 0.5, "{what}: {told} is told, {counted} counted");
+    };
+    let thousands =
+        [2.0 * uploads / seconds, uploads / interval, uploads * (1.0 - 1.0 / hosts)].map(|count| count / 1e3);
+    let rows = ["| begins and ends", "| how far they are", "| questions: polls"];
+    for (row, counted) in rows.into_iter().zip(thousands) {
+        near(row, *told(row).last().expect("a number"), counted);
+    }
+    near("in all", told("| in all")[0], thousands.iter().sum());
+
+    let mut traffic = Vec::new();
+    for (column, dialect) in ["redis", "memcached"].into_iter().enumerate() {
+        // Less than a minute, since that many steps tell it as well.
+        let (times, sizes) = simulate(dialect, 20, 11);
+        near("times that one is told in ten seconds", 1.0 + 10.0 / interval - 1.0 + 1.0, times);
+        let first = *sizes.iter().min().expect("some");
+        let mut others: Vec<_> = sizes.into_iter().filter(|size| *size > first + 2).collect();
+        others.sort_unstable();
+        let further = others[others.len() / 2];
+        near("a begin", told("| to the engine, for a begin")[column], first as f64);
+        near("a further time", told("| to the engine, for each further time")[column], further as f64);
+        let dialect: &dyn Dialect = if dialect == "redis" { &Redis::new(0, None) } else { &Memcached };
+        let mut question = Vec::new();
+        dialect.ask(&name(subject("a")), &mut question);
+        near("a question", told("| a question")[column], question.len() as f64);
+        let (back, answer) = (told("| back from it")[column], told("| its answer")[column]);
+        let bytes =
+            [thousands[0] / 2.0 * (first as f64 + back), (thousands[0] / 2.0 + thousands[1]) * (further as f64 + back)];
+        let questions = thousands[2] * (question.len() as f64 + answer);
+        traffic.push((bytes.iter().sum::<f64>() + questions) * 1e3 / 1e9);
+    }
+    let gigabytes = told("These are ");
+    near("gigabytes with Redis, times 100", gigabytes[0] * 100.0, traffic[0] * 100.0);
+    near("an upload of a minute", told("One upload of a minute is told ")[0], 1.0 + 60.0 / interval);
+
+    let [given, asked] = ["| of the engine, for each time", "| of the engine, for a question"].map(told);
+    let cores = told("| of all engines");
+    for column in 0..2 {
+        let counted = ((thousands[0] + thousands[1]) * given[column] + thousands[2] * asked[column]) / 1e3;
+        near("cores of all engines, times 10", cores[column] * 10.0, counted * 10.0);
+    }
+}
