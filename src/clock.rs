@@ -36,6 +36,12 @@ pub fn ahead() -> i64 {
     exact
 }
 
+/// The time now, exactly, in microseconds since 1970.
+pub fn unix_microseconds() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_nsec as u64 / 1_000)
+}
+
 /// In a millisecond.
 const NANOSECONDS: i64 = 1_000_000;
 

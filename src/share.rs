@@ -6,6 +6,7 @@ use elsewhere::{Answer, Elsewhere, Heard, Share, Sharing, Told, Trouble};
 use lighttpd2::{Level, Log, Wait};
 use progress::{Counters, Cursor, Ended, Exchange, Off, Snapshot, Subject, Timestamp};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -37,6 +38,7 @@ struct Open {
     tickets: HashMap<u64, Told>,
     /// Who waits for what, and the answers that have come for them.
     waits: HashMap<Subject, Vec<Wait>>,
+    awaited: HashMap<Wait, Subject>,
     answers: HashMap<Wait, Option<Snapshot>>,
     followed: HashMap<Subject, Followed>,
     /// How far this worker is with telling again all that has ended.
@@ -57,8 +59,9 @@ struct Followed {
     /// When somebody last wanted to know, and when the engine was last asked.
     wanted: Timestamp,
     asked: Option<Timestamp>,
-    /// What was heard, if anything was.
+    /// What was heard, if anything was, and when.
     heard: Option<Option<Snapshot>>,
+    heard_at: Timestamp,
     /// Since when nothing is known of it any more.
     gone: Option<Timestamp>,
 }
@@ -104,6 +107,7 @@ impl Local {
             running: HashMap::new(),
             tickets: HashMap::new(),
             waits: HashMap::new(),
+            awaited: HashMap::new(),
             answers: HashMap::new(),
             followed: HashMap::new(),
             repeated: None,
@@ -118,7 +122,7 @@ impl Local {
         let Some(open) = &mut self.0 else { return };
         let began = snapshot.began;
         open.share.set_ahead(clock::ahead());
-        let told = open.share.begin(subject, *snapshot, began);
+        let told = open.share.begin(subject, *snapshot, clock::unix_microseconds(), began);
         open.running.insert(told, Running { subject, began, live: live.clone() });
         open.tickets.insert(ticket, told);
         open.watch(desk);
@@ -143,6 +147,7 @@ impl Local {
             Answer::Later => {
                 let wait = desk.make_wait();
                 open.waits.entry(subject).or_default().push(wait);
+                open.awaited.insert(wait, subject);
                 open.watch(desk);
                 desk.start_beating();
                 Some(wait)
@@ -163,16 +168,19 @@ impl Local {
     pub fn give_up(&mut self, wait: Wait) {
         let Some(open) = &mut self.0 else { return };
         open.answers.remove(&wait);
-        open.waits.retain(|_, waits| {
-            waits.retain(|other| *other != wait);
-            !waits.is_empty()
-        });
+        let waits = open.awaited.remove(&wait).map(|subject| open.waits.entry(subject));
+        if let Some(Entry::Occupied(mut waits)) = waits {
+            waits.get_mut().retain(|other| *other != wait);
+            if waits.get().is_empty() {
+                waits.remove();
+            }
+        }
     }
 
     /// What others know of a request that is watched here and not known: what they knew when they were last asked.
     pub fn follow(&mut self, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
         let Some(open) = &mut self.0 else { return Answer::Nowhere };
-        let interval = open.share.interval();
+        let interval = open.share.interval().min(open.share.running_time() / 2);
         let followed = open.followed.entry(subject).or_default();
         followed.wanted = now;
         if followed.asked.is_none_or(|asked| now.since(asked) >= interval) {
@@ -183,7 +191,12 @@ impl Local {
             }
             open.watch(desk);
         }
-        open.followed[&subject].heard.map_or(Answer::Later, Answer::Known)
+        let followed = open.followed.entry(subject).or_default();
+        if followed.heard.flatten().is_some() && now.since(followed.heard_at) >= open.share.running_time() {
+            // By now it would be forgotten there, too.
+            followed.heard = Some(None);
+        }
+        followed.heard.map_or(Answer::Later, Answer::Known)
     }
 
     /// The engine's socket is ready.
@@ -203,8 +216,7 @@ impl Local {
         let Some(open) = &mut self.0 else { return false };
         open.share.set_ahead(clock::ahead());
         if open.update(plugin, now).is_err() {
-            *self = Self(None);
-            desk.unwatch();
+            self.switch_off(plugin, desk);
             return false;
         }
         open.share.beat(now);
@@ -213,6 +225,16 @@ impl Local {
         open.followed.retain(|_, followed| now.since(followed.wanted) < FORGOTTEN);
         open.watch(desk);
         open.share.is_busy() || !open.followed.is_empty() || open.repeated.is_some()
+    }
+}
+
+impl Local {
+    /// Nobody is told anything from now on, and who waits goes on.
+    fn switch_off(&mut self, plugin: Plugin<'_>, desk: Desk<'_>) {
+        let Some(mut open) = self.0.take() else { return };
+        open.waits.drain().flat_map(|(_, waits)| waits).for_each(|wait| desk.end_wait(wait));
+        plugin.module().shared().into_iter().for_each(|shared| open.set_connected(shared, false));
+        desk.unwatch();
     }
 }
 
@@ -226,14 +248,15 @@ impl Open {
 
     /// Looks how far the requests of this worker are that are due to be told.
     fn update(&mut self, plugin: Plugin<'_>, now: Timestamp) -> Result<(), Off> {
-        let table = plugin.module().table().ok_or(Off)?;
+        // Where the table is off, requests end without a word, and their numbers are not to be read any more.
+        let table = plugin.module().table().filter(|table| !table.is_off()).ok_or(Off)?;
         let is_up = self.share.is_up();
         for (told, Running { subject, began, live }) in &self.running {
-            if !is_up {
+            if !is_up || self.share.is_superseded(*told) {
                 // Nobody else is told: who asks here need not wait for that.
                 live.set_told(live.read());
             }
-            if !self.share.is_due(*told, now) {
+            if is_up && !self.share.is_due(*told, now) {
                 continue;
             }
             let Some(known) = table.look_up_subject(*subject, now)? else { continue };
@@ -293,6 +316,7 @@ impl Open {
 
     fn answer(&mut self, desk: Desk<'_>, subject: Subject, snapshot: Option<Snapshot>) {
         for wait in self.waits.remove(&subject).into_iter().flatten() {
+            self.awaited.remove(&wait);
             self.answers.insert(wait, snapshot);
             desk.end_wait(wait);
         }
@@ -331,6 +355,7 @@ impl Open {
 impl Followed {
     fn hear(&mut self, snapshot: Option<Snapshot>, now: Timestamp) {
         let was_known = self.heard.flatten().is_some();
+        self.heard_at = now;
         let gone = snapshot.is_none().then(|| self.gone.unwrap_or(now));
         if !was_known || gone.is_none_or(|gone| now.since(gone) >= GONE) {
             self.heard = Some(snapshot);

@@ -36,11 +36,13 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form, waited: Option<Wait>)
     let now = clock::now();
     let table = plugin.module().table()?;
     let mut snapshot = table.look_up(id, now).ok()?;
-    if snapshot.is_none() && plugin.module().tells_others() {
-        snapshot = match look_elsewhere(plugin, vr, table.subject(id), now, waited) {
-            Ok(snapshot) => snapshot,
+    // What was broken off may have been begun again at another host.
+    if plugin.module().tells_others() && snapshot.as_ref().is_none_or(Snapshot::is_broken_off) {
+        let elsewhere = match look_elsewhere(plugin, vr, table.subject(id), now, waited) {
+            Ok(elsewhere) => elsewhere,
             Err(wait) => return Some(wait),
         };
+        snapshot = [elsewhere, snapshot].into_iter().flatten().max_by_key(|known| known.began);
     }
     if debug {
         let found = if snapshot.is_none() { "unknown" } else { "found" };
@@ -73,7 +75,7 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form, waited: Option<Wait>)
     None
 }
 
-/// What others know of a request that is not known here.
+/// What others know of a request that is not known here, or was broken off.
 ///
 /// # Errors
 /// What is to be waited for, where that comes later.
@@ -91,10 +93,11 @@ fn look_elsewhere(
         // lighttpd2 performs an action again for other reasons, too.
         return share.take(wait).ok_or(wait);
     }
-    match store.look_up(plugin, desk, subject, now) {
-        None => share.ask(plugin, desk, subject, now).map_or(Ok(None), Err),
-        known => Ok(known),
+    let known = store.look_up(plugin, desk, subject, now);
+    if !vr.has_connection() || known.as_ref().is_some_and(|known| !known.is_broken_off()) {
+        return Ok(known);
     }
+    share.ask(plugin, desk, subject, now).map_or(Ok(known), Err)
 }
 
 impl Form {

@@ -49,7 +49,9 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     let Some(table) = plugin.module().table() else { return };
     let (subject, now) = (table.subject(id), clock::now());
     let mut live = Live { counters, kept: None };
-    let (has_details, tells_others) = (plugin.module().keeps_details(), plugin.module().tells_others());
+    let has_details = plugin.module().keeps_details();
+    // One without a connection can end on a thread that cannot tell them.
+    let tells_others = plugin.module().tells_others() && vr.has_connection();
     if has_details || tells_others {
         let details = has_details.then(|| Arc::new(details(vr, id)));
         let told = tells_others.then(|| ToldNumbers::new(live.read()));

@@ -69,7 +69,7 @@ impl Seal {
         Self(key.subject(id).into_words()[0])
     }
 
-    pub fn of(self, words: &[u64]) -> u64 {
+    pub(crate) fn of(self, words: &[u64]) -> u64 {
         // Each word is multiplied by an odd number: none of them can change without the result.
         let mix = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         words.iter().fold(self.0, mix)

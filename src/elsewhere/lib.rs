@@ -13,6 +13,8 @@
 
 mod directory;
 mod engine;
+#[cfg(feature = "inputs")]
+pub mod inputs;
 mod layout;
 mod private;
 mod secret;

@@ -7,12 +7,16 @@ use std::{error, fmt};
 /// Fewer bytes can be guessed.
 const SHORTEST: usize = 16;
 
-/// What the key is for: another use of the same secret would have another key.
-const PURPOSE: &[u8] = b"mod_progress: fingerprints of ids, 1";
+/// What the keys are for: another use of the same secret would have another key.
+const OF_IDS: &[u8] = b"mod_progress: fingerprints of ids, 1";
+const OF_RECORDS: &[u8] = b"mod_progress: checks of records, 1";
 
-/// A secret, as a key.
+/// A secret, as keys.
 #[derive(Clone, Copy)]
-pub struct Secret([u8; 16]);
+pub struct Secret {
+    key: [u8; 16],
+    check: [u8; 16],
+}
 
 /// Why a file has no secret.
 #[derive(Debug)]
@@ -38,14 +42,22 @@ impl Secret {
     }
 
     pub(crate) fn new(secret: &[u8]) -> Self {
-        let mut key = [0; 16];
-        key.copy_from_slice(&HMAC::mac(PURPOSE, secret)[..16]);
-        Self(key)
+        let derive = |purpose: &[u8]| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&HMAC::mac(purpose, secret)[..16]);
+            key
+        };
+        Self { key: derive(OF_IDS), check: derive(OF_RECORDS) }
     }
 
     /// What the fingerprints of ids are made with.
     pub fn key(self) -> [u8; 16] {
-        self.0
+        self.key
+    }
+
+    /// What records are checked by.
+    pub(crate) fn check(self) -> [u8; 16] {
+        self.check
     }
 }
 

@@ -261,6 +261,14 @@ impl<'a, M: Module> Desk<'a, M> {
         }
     }
 
+    /// The module has panicked, and nobody else may end what requests wait for.
+    fn failed(self, panic: &str) {
+        // SAFETY: a desk has its plugin.
+        let plugin = unsafe { Plugin::<M>::new(self.0.plugin) };
+        report::<M>(self.0.server.as_ptr(), plugin.module(), M::NAME, panic);
+        self.0.waits.all().into_iter().for_each(|wait| self.end_wait(wait));
+    }
+
     pub(super) fn waits(self) -> &'a Waits {
         &self.0.waits
     }
@@ -400,10 +408,7 @@ unsafe extern "C" fn on_job<M: Module>(job: *mut sys::liJob) {
         let desk = &*job.byte_sub(offset_of!(Inner<M>, job)).cast::<Inner<M>>();
         let plugin = Plugin::<M>::new(desk.plugin);
         if desk.is_here() {
-            guard(
-                || M::woken(plugin, Desk(desk)),
-                |panic| report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic),
-            );
+            guard(|| M::woken(plugin, Desk(desk)), |panic| Desk(desk).failed(panic));
         }
     }
 }
@@ -418,7 +423,7 @@ unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut
         let goes_on = guard(
             || M::beat(plugin, Desk(desk)),
             |panic| {
-                report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic);
+                Desk(desk).failed(panic);
                 false
             },
         );
@@ -439,7 +444,7 @@ unsafe extern "C" fn on_ready<M: Module>(event: *mut sys::liEventBase, events: i
             guard(
                 || M::ready(plugin, Desk(desk), Ready::from_abi(events)),
                 |panic| {
-                    report::<M>(desk.server.as_ptr(), plugin.module(), M::NAME, panic);
+                    Desk(desk).failed(panic);
                     // What is not read would be told again and again.
                     Desk(desk).unwatch();
                 },

@@ -201,6 +201,12 @@ impl<'a> VRequest<'a> {
         plugin.data().desks.at(self.worker())
     }
 
+    /// Whether it has a connection of its own. One that Lua runs inside of another has none, and can end on any thread.
+    pub fn has_connection(self) -> bool {
+        // SAFETY: `new` was promised a live request.
+        unsafe { !sys::li_connection_from_vrequest(self.as_ptr()).is_null() }
+    }
+
     /// Lets the module [hear](Module::handle_response) when its response begins. To be asked once the plugin's slot of it is
     /// set. Nothing is heard where the response has begun, or has no connection of its own.
     pub fn hear_response<M: Module>(self, plugin: Plugin<'_, M>) {

@@ -45,6 +45,11 @@ impl Waits {
         self.requests.borrow_mut().remove(&wait);
     }
 
+    /// What is waited for.
+    pub fn all(&self) -> Vec<Wait> {
+        self.requests.borrow().keys().copied().collect()
+    }
+
     /// The request that waits for it, if it still does.
     pub fn request(&self, wait: Wait) -> Option<*mut sys::liVRequest> {
         self.requests.borrow().get(&wait).copied()

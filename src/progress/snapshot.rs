@@ -114,6 +114,11 @@ impl Snapshot {
         }
     }
 
+    /// Whether it has ended before it was whole.
+    pub fn is_broken_off(&self) -> bool {
+        self.outcome.is_some_and(|outcome| matches!(outcome.end, End::BrokenOff(_)))
+    }
+
     /// How many milliseconds it has taken so far, or took.
     pub fn elapsed(&self, now: Timestamp) -> u64 {
         self.outcome.map_or(now, |outcome| outcome.ended).since(self.began)

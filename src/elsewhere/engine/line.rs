@@ -206,11 +206,17 @@ impl<P> Line<P> {
                     _ => return Err(LineError::Nonsense(Nonsense)),
                 }
                 if self.greetings == 0 {
-                    self.pause = FIRST_PAUSE;
                     events.push(Event::Up);
                 }
             } else {
                 let purpose = self.expected.pop_front().ok_or(LineError::Nonsense(Nonsense))?;
+                if let Answered::Refused(reason) = &answered {
+                    if self.address.dialect.is_useless(reason) {
+                        return Err(LineError::Refused(reason.clone()));
+                    }
+                }
+                // It does more than greet.
+                self.pause = FIRST_PAUSE;
                 events.push(Event::Answer(purpose, answered));
             }
         }
@@ -221,8 +227,9 @@ impl<P> Line<P> {
     fn connect(&mut self, now: Timestamp, events: &mut Vec<Event<P>>) {
         let opened = match &self.address.at {
             At::Hosts(hosts) => {
+                let host = hosts[self.turn % hosts.len()];
                 self.turn += 1;
-                open_host(hosts[self.turn % hosts.len()])
+                open_host(host)
             }
             At::Path(path) => open_path(path),
         };

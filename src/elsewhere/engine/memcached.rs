@@ -30,8 +30,11 @@ impl Dialect for Memcached {
     fn give(&self, name: &Name, record: &[u8; RECORD], milliseconds: u64, over: Over, out: &mut Vec<u8>) {
         let time = expiry(milliseconds);
         append(out, format_args!("ms {name} {RECORD} c T{time}"));
-        if let Over::Version(version) = over {
-            append(out, format_args!(" C{version}"));
+        match over {
+            Over::Anything | Over::Last => {}
+            // Only where there is none.
+            Over::Nothing => out.extend_from_slice(b" ME"),
+            Over::Version(version) => append(out, format_args!(" C{version}")),
         }
         [END, record, END].into_iter().for_each(|part| out.extend_from_slice(part));
     }
@@ -47,7 +50,7 @@ impl Dialect for Memcached {
             "HD" => Answered::Done(version(words)?),
             "MN" => Answered::Done(0),
             "EN" | "NF" => Answered::Nothing,
-            "EX" => Answered::Conflict,
+            "EX" | "NS" => Answered::Conflict,
             "VA" => {
                 let size: usize = words.next().and_then(|size| size.parse().ok()).ok_or(Nonsense)?;
                 let version = version(words)?;
@@ -58,7 +61,7 @@ impl Dialect for Memcached {
                 let value = data.strip_suffix(END).ok_or(Nonsense)?;
                 return Ok(Some((Answered::Value(value.to_vec(), version), end + data.len())));
             }
-            "NS" | "ERROR" | "SERVER_ERROR" => Answered::Refused(line.to_string()),
+            "ERROR" | "SERVER_ERROR" => Answered::Refused(line.to_string()),
             // What follows may be anything.
             _ => return Err(Nonsense),
         };

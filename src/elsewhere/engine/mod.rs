@@ -11,6 +11,8 @@
 //! An engine is a row of [`address::SCHEMES`] and a file with its [`Dialect`].
 
 mod address;
+#[cfg(feature = "inputs")]
+pub mod inputs;
 mod line;
 mod memcached;
 mod record;
@@ -39,6 +41,11 @@ pub(crate) trait Dialect: Send + Sync {
     /// Gives a record, to be kept for so many milliseconds.
     fn give(&self, name: &Name, record: &[u8; RECORD], milliseconds: u64, over: Over, out: &mut Vec<u8>);
 
+    /// Whether an engine that refuses something for this reason is of no use until it is another one.
+    fn is_useless(&self, _reason: &str) -> bool {
+        false
+    }
+
     /// The first whole answer of those that have come, and how long it is.
     ///
     /// # Errors
@@ -51,6 +58,10 @@ pub(crate) trait Dialect: Send + Sync {
 pub(crate) enum Over {
     /// Of whatever there is.
     Anything,
+    /// Of nothing.
+    Nothing,
+    /// Of what was given just before on the same line, and of no record of a newer request as far as that can be.
+    Last,
     /// Of what was given or found as this version, and of no record of a newer request.
     Version(u64),
 }

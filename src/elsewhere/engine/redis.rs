@@ -22,7 +22,8 @@ impl Redis {
         // The age of a request stands first in its record, as digits, which are in the order of the numbers in any locale.
         let script = format!(
             "local old=redis.call('GET',KEYS[1]) \
-             if old and #old=={RECORD} and old:sub(1,{AGE})>ARGV[1]:sub(1,{AGE}) then return 0 end \
+             if old and #old=={RECORD} and old:sub(1,1)==ARGV[1]:sub(1,1) and old:sub(2,{AGE})>ARGV[1]:sub(2,{AGE}) \
+             then return 0 end \
              redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2]) return 1"
         );
         Self { database, credentials, script }
@@ -54,8 +55,14 @@ impl Dialect for Redis {
         let (name, milliseconds) = (name.as_bytes(), milliseconds.as_bytes());
         match over {
             Over::Anything => command(out, &[b"SET", name, record, b"PX", milliseconds]),
-            Over::Version(_) => command(out, &[b"EVAL", self.script.as_bytes(), b"1", name, record, milliseconds]),
+            Over::Nothing | Over::Last | Over::Version(_) => {
+                command(out, &[b"EVAL", self.script.as_bytes(), b"1", name, record, milliseconds])
+            }
         }
+    }
+
+    fn is_useless(&self, reason: &str) -> bool {
+        ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOPERM"].iter().any(|word| reason.starts_with(word))
     }
 
     fn answer(&self, input: &[u8]) -> Result<Option<(Answered, usize)>, Nonsense> {

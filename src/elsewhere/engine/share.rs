@@ -1,12 +1,11 @@
 //! What one worker tells other hosts, and asks them.
 
 use super::line::{Event, Line, LineError};
-use super::record::{name, record, snapshot};
+use super::record::{Check, Record, name};
 use super::{Address, Answered, Over};
-use crate::layout::Seal;
 use crate::secret::Secret;
 use crate::{Answer, Elsewhere};
-use progress::{Key, Numbers, Snapshot, Subject, Timestamp};
+use progress::{Numbers, Snapshot, Subject, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -41,14 +40,15 @@ pub struct Sharing {
 /// What one worker tells and asks.
 pub struct Share {
     sharing: Arc<Sharing>,
-    seal: Seal,
+    check: Check,
     line: Line<Purpose>,
     /// Requests that are told, by the numbers of [`Told`].
     told: HashMap<u64, Entry>,
-    last: u64,
+    /// Of a request that is told, or a question.
+    last_number: u64,
     /// Those among them that have ended, the oldest first.
     ended: VecDeque<u64>,
-    questions: HashMap<Subject, Timestamp>,
+    questions: HashMap<Subject, Question>,
     /// How far the clock that all hosts have is ahead of this one's, in milliseconds.
     ahead: i64,
     heard: Vec<Heard>,
@@ -66,16 +66,26 @@ enum Purpose {
     Tell(u64),
     /// Another one has its name.
     Compare(u64),
-    Ask(Subject),
+    /// A question, by its number.
+    Ask(Subject, u64),
+}
+
+struct Question {
+    number: u64,
+    asked: Timestamp,
 }
 
 struct Entry {
     subject: Subject,
+    /// When it began, on the clock that all hosts have, in microseconds.
+    age: u64,
+    /// How far that clock was ahead then: it may be set meanwhile.
+    ahead: i64,
     snapshot: Snapshot,
     /// Whether that is still to be told.
     is_new: bool,
-    /// Whether what was told last is not answered yet.
-    is_in_flight: bool,
+    /// How often it was told and that is not answered yet.
+    in_flight: u32,
     over: Over,
     /// When it was told last.
     at: Option<Timestamp>,
@@ -115,7 +125,7 @@ pub enum Trouble {
 
 impl Sharing {
     /// How long a running request stays known that nobody tells of any more, in milliseconds.
-    fn running_time(&self) -> u64 {
+    pub fn running_time(&self) -> u64 {
         // Where none that has ended is known, those that run are.
         if self.time_to_live == 0 {
             LONGEST_RUNNING
@@ -129,11 +139,11 @@ impl Share {
     /// Nothing is told yet, and there is no connection.
     pub fn new(sharing: Arc<Sharing>) -> Self {
         Self {
-            seal: Seal::new(&Key::new(&sharing.secret.key())),
+            check: Check::new(sharing.secret),
             line: Line::new(Arc::clone(&sharing.address)),
             sharing,
             told: HashMap::new(),
-            last: 0,
+            last_number: 0,
             ended: VecDeque::new(),
             questions: HashMap::new(),
             ahead: 0,
@@ -160,7 +170,7 @@ impl Share {
     /// How many requests are told whose telling is not answered yet.
     #[cfg(test)]
     pub fn in_flight(&self) -> usize {
-        self.told.values().filter(|entry| entry.is_in_flight).count()
+        self.told.values().filter(|entry| entry.in_flight > 0).count()
     }
 
     /// Whether the engine can be told and asked something.
@@ -173,28 +183,44 @@ impl Share {
         std::mem::take(&mut self.heard)
     }
 
-    /// A request has begun: it is told at once, and again and again until it has [ended](Self::end).
-    pub fn begin(&mut self, subject: Subject, snapshot: Snapshot, now: Timestamp) -> Told {
-        self.last += 1;
-        let number = self.last;
+    /// A request has begun: it is told at once, and again and again until it has [ended](Self::end). `age`: when it began, in
+    /// microseconds since 1970.
+    pub fn begin(&mut self, subject: Subject, snapshot: Snapshot, age: u64, now: Timestamp) -> Told {
+        // There can be no newer one, unless it is told later.
+        let number = self.insert(subject, snapshot, age, Over::Anything);
+        self.tell(number, now);
+        if let Some(entry) = self.told.get_mut(&number).filter(|entry| entry.at.is_none()) {
+            entry.over = Over::UNSEEN;
+        }
+        self.line.flush();
+        Told(number)
+    }
+
+    fn insert(&mut self, subject: Subject, snapshot: Snapshot, age: u64, over: Over) -> u64 {
+        self.last_number += 1;
         let entry = Entry {
             subject,
+            age,
+            ahead: self.ahead,
             snapshot,
             is_new: true,
-            is_in_flight: false,
-            over: Over::Anything,
+            in_flight: 0,
+            over,
             at: None,
             is_superseded: false,
         };
-        self.told.insert(number, entry);
-        self.tell(number, now);
-        self.line.flush();
-        Told(number)
+        self.told.insert(self.last_number, entry);
+        self.last_number
     }
 
     /// Whether how far a request is would be told now.
     pub fn is_due(&self, Told(number): Told, now: Timestamp) -> bool {
         self.told.get(&number).is_some_and(|entry| entry.is_due(now, self.sharing.interval))
+    }
+
+    /// Whether a request is told no more, since its id belongs to a newer one elsewhere.
+    pub fn is_superseded(&self, Told(number): Told) -> bool {
+        self.told.get(&number).is_some_and(|entry| entry.is_superseded)
     }
 
     /// How far a request is, to be told with the next [beat](Self::beat). Whether anything is new.
@@ -213,6 +239,10 @@ impl Share {
         match snapshot {
             Some(snapshot) if !entry.is_superseded => {
                 (entry.snapshot, entry.is_new) = (*snapshot, true);
+                if entry.in_flight > 0 {
+                    // The server may stop before that is answered.
+                    entry.over = Over::Last;
+                }
                 self.ended.push_back(number);
                 if self.ended.len() > MOST_ENDED {
                     let oldest = self.ended.pop_front();
@@ -229,23 +259,14 @@ impl Share {
         }
     }
 
-    /// A request that has ended, to be told once more: the engine may have lost it.
+    /// A request that has ended, to be told once more where the engine has lost it.
     pub fn repeat(&mut self, subject: Subject, snapshot: &Snapshot, now: Timestamp) {
         if self.ended.len() < MOST_ENDED {
-            let over = Over::UNSEEN;
-            let entry = Entry {
-                subject,
-                snapshot: *snapshot,
-                is_new: true,
-                is_in_flight: false,
-                over,
-                at: None,
-                is_superseded: false,
-            };
-            self.last += 1;
-            self.told.insert(self.last, entry);
-            self.ended.push_back(self.last);
-            self.tell(self.last, now);
+            // What the engine has of it is not older than that.
+            let age = snapshot.shifted(self.ahead).began.0.saturating_mul(1_000);
+            let number = self.insert(subject, *snapshot, age, Over::UNSEEN);
+            self.ended.push_back(number);
+            self.tell(number, now);
         }
     }
 
@@ -257,6 +278,11 @@ impl Share {
     /// How long it is at least between two times that something is told or asked, in milliseconds.
     pub fn interval(&self) -> u64 {
         self.sharing.interval
+    }
+
+    /// How long a running request stays known that nobody tells of any more, in milliseconds.
+    pub fn running_time(&self) -> u64 {
+        self.sharing.running_time()
     }
 
     /// Writes what waits.
@@ -281,8 +307,8 @@ impl Share {
         due.into_iter().for_each(|number| self.tell(number, now));
         self.line.flush();
         let (timeout, heard) = (self.sharing.timeout, &mut self.heard);
-        self.questions.retain(|subject, asked| {
-            let is_late = now.since(*asked) >= timeout;
+        self.questions.retain(|subject, question| {
+            let is_late = now.since(question.asked) >= timeout;
             if is_late {
                 heard.push(Heard::NoAnswer(*subject, Trouble::Late));
             }
@@ -316,7 +342,8 @@ impl Share {
     /// Tells of a request, where that can be.
     fn tell(&mut self, number: u64, now: Timestamp) {
         let Some(entry) = self.told.get_mut(&number) else { return };
-        if entry.is_in_flight || entry.is_superseded || !self.line.has_room() {
+        let waits = entry.in_flight > 0 && entry.over != Over::Last;
+        if waits || entry.is_superseded || !self.line.has_room() {
             return;
         }
         let sharing = &self.sharing;
@@ -324,9 +351,11 @@ impl Share {
             Some(outcome) => outcome.ended.after(sharing.time_to_live).since(now),
             None => sharing.running_time(),
         };
-        let record = record(entry.subject, &entry.snapshot.shifted(self.ahead), self.seal);
+        let record = Record { age: entry.age, snapshot: entry.snapshot.shifted(entry.ahead) };
+        let record = record.into_bytes(entry.subject, &self.check);
         let (name, over) = (name(entry.subject), entry.over);
-        (entry.is_in_flight, entry.is_new, entry.at) = (true, false, Some(now));
+        entry.in_flight += 1;
+        (entry.is_new, entry.at) = (false, Some(now));
         self.heard.push(Heard::Told(Told(number), entry.snapshot.numbers));
         self.line.say(Purpose::Tell(number), now, |dialect, out| dialect.give(&name, &record, left, over, out));
     }
@@ -334,16 +363,12 @@ impl Share {
     fn take_events(&mut self, now: Timestamp) {
         for event in std::mem::take(&mut self.events) {
             match event {
-                Event::Up => {
-                    self.heard.push(Heard::Up);
-                    let mut all: Vec<_> = self.told.keys().copied().collect();
-                    all.sort_unstable();
-                    all.into_iter().for_each(|number| self.tell(number, now));
-                }
+                // With the next beat all is told again.
+                Event::Up => self.heard.push(Heard::Up),
                 Event::Down(error) => self.down(&error),
                 Event::Answer(Purpose::Tell(number), answered) => self.given(number, answered, now),
-                Event::Answer(Purpose::Compare(number), answered) => self.compared(number, answered, now),
-                Event::Answer(Purpose::Ask(subject), answered) => self.answered(subject, answered),
+                Event::Answer(Purpose::Compare(number), answered) => self.compared(number, answered),
+                Event::Answer(Purpose::Ask(subject, number), answered) => self.answered(subject, number, answered),
             }
         }
     }
@@ -351,9 +376,8 @@ impl Share {
     fn down(&mut self, error: &LineError) {
         for entry in self.told.values_mut() {
             // Perhaps it was kept, perhaps not; another host may have told a newer one since.
-            entry.over = if entry.at.is_some() { Over::UNSEEN } else { Over::Anything };
-            entry.is_new = true;
-            entry.is_in_flight = false;
+            entry.over = Over::UNSEEN;
+            (entry.is_new, entry.in_flight, entry.at) = (true, 0, None);
         }
         let gone = self.questions.drain().map(|(subject, _)| Heard::NoAnswer(subject, Trouble::Away));
         self.heard.extend(gone);
@@ -363,80 +387,75 @@ impl Share {
     /// A request was told.
     fn given(&mut self, number: u64, answered: Answered, now: Timestamp) {
         let Some(entry) = self.told.get_mut(&number) else { return };
-        entry.is_in_flight = false;
+        entry.in_flight = entry.in_flight.saturating_sub(1);
         match answered {
             Answered::Done(version) => {
-                entry.over = Over::Version(version);
                 self.heard.push(Heard::Kept);
+                if entry.in_flight > 0 {
+                    return;
+                }
+                entry.over = Over::Version(version);
                 if entry.snapshot.outcome.is_some() && !entry.is_new {
                     self.told.remove(&number);
                 }
             }
             // What was there is gone.
-            Answered::Nothing => (entry.over, entry.is_new) = (Over::Anything, true),
-            Answered::Conflict => {
-                entry.is_in_flight = true;
-                let name = name(entry.subject);
-                return self.line.say(Purpose::Compare(number), now, |dialect, out| dialect.ask(&name, out));
+            Answered::Nothing => {
+                (entry.over, entry.is_new) = (Over::Nothing, true);
+                self.tell(number, now);
             }
+            Answered::Conflict => {
+                entry.in_flight += 1;
+                let name = name(entry.subject);
+                self.line.say(Purpose::Compare(number), now, |dialect, out| dialect.ask(&name, out));
+            }
+            // Once more after the interval.
             Answered::Refused(reason) => {
                 entry.is_new = true;
                 self.heard.push(Heard::Refused(reason));
-                // Once more with a beat.
-                return;
             }
-            Answered::Value(..) => {
-                self.heard.push(Heard::Refused("it gives what was not asked for".to_string()));
-                return;
-            }
-        }
-        // It has gone on, or ended, meanwhile.
-        if self.told.get(&number).is_some_and(|entry| entry.is_new && entry.is_urgent()) {
-            self.tell(number, now);
+            Answered::Value(..) => self.heard.push(Heard::Refused("it gives what was not asked for".to_string())),
         }
     }
 
-    /// What is kept in the place of a request that could not be told.
-    fn compared(&mut self, number: u64, answered: Answered, now: Timestamp) {
-        let (ahead, seal) = (self.ahead, self.seal);
+    /// What is kept in the place of a request that could not be told. Whatever it is, it is told again after the interval, if at all.
+    fn compared(&mut self, number: u64, answered: Answered) {
         let Some(entry) = self.told.get_mut(&number) else { return };
-        (entry.is_in_flight, entry.is_new) = (false, true);
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        entry.is_new = true;
         match answered {
-            Answered::Value(bytes, version) => {
-                let other = snapshot(entry.subject, &bytes, seal);
-                if other.is_some_and(|other| other.began > entry.snapshot.shifted(ahead).began) {
+            Answered::Value(bytes, version) => match Record::from_bytes(&bytes, entry.subject, &self.check) {
+                Some(other) if other.age > entry.age => {
                     entry.is_superseded = true;
                     if entry.snapshot.outcome.is_some() {
                         self.told.remove(&number);
                     }
-                    return;
                 }
-                entry.over = Over::Version(version);
-            }
-            Answered::Nothing => entry.over = Over::Anything,
-            Answered::Refused(reason) => {
-                self.heard.push(Heard::Refused(reason));
-                return;
-            }
-            Answered::Done(_) | Answered::Conflict => return,
+                Some(_) => entry.over = Over::Version(version),
+                // Nobody's.
+                None => entry.over = Over::Anything,
+            },
+            Answered::Nothing => entry.over = Over::Nothing,
+            Answered::Refused(reason) => self.heard.push(Heard::Refused(reason)),
+            Answered::Done(_) | Answered::Conflict => {}
         }
-        self.tell(number, now);
     }
 
-    fn answered(&mut self, subject: Subject, answered: Answered) {
-        if self.questions.remove(&subject).is_none() {
+    fn answered(&mut self, subject: Subject, number: u64, answered: Answered) {
+        if self.questions.get(&subject).is_none_or(|question| question.number != number) {
             // Nobody waits for it any more.
             return;
         }
+        self.questions.remove(&subject);
         let known = match answered {
-            Answered::Value(bytes, _) => snapshot(subject, &bytes, self.seal),
+            Answered::Value(bytes, _) => Record::from_bytes(&bytes, subject, &self.check),
             Answered::Refused(reason) => {
                 self.heard.push(Heard::Refused(reason));
                 None
             }
             _ => None,
         };
-        let known = known.map(|known| known.shifted(self.ahead.saturating_neg()));
+        let known = known.map(|known| known.snapshot.shifted(self.ahead.saturating_neg()));
         self.heard.push(Heard::Answer(subject, known));
     }
 }
@@ -449,9 +468,10 @@ impl Elsewhere for Share {
         if !self.line.has_room() || self.questions.len() >= MOST_QUESTIONS {
             return Answer::Nowhere;
         }
-        self.questions.insert(subject, now);
-        let name = name(subject);
-        self.line.say(Purpose::Ask(subject), now, |dialect, out| dialect.ask(&name, out));
+        self.last_number += 1;
+        let (number, name) = (self.last_number, name(subject));
+        self.questions.insert(subject, Question { number, asked: now });
+        self.line.say(Purpose::Ask(subject, number), now, |dialect, out| dialect.ask(&name, out));
         self.line.flush();
         Answer::Later
     }
@@ -461,11 +481,6 @@ impl Entry {
     /// Whether it can be told now as far as time is concerned.
     fn is_due(&self, now: Timestamp, interval: u64) -> bool {
         let is_soon = self.at.is_some_and(|at| now.since(at) < interval);
-        !self.is_superseded && !self.is_in_flight && !is_soon
-    }
-
-    /// Whether it is told at once: it has ended, or what there was is gone.
-    fn is_urgent(&self) -> bool {
-        self.snapshot.outcome.is_some() || self.over == Over::Anything
+        !self.is_superseded && self.in_flight == 0 && !is_soon
     }
 }

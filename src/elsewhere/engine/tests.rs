@@ -2,10 +2,9 @@
 
 use super::address::Address;
 use super::memcached::Memcached;
-use super::record::{RECORD, name, record, snapshot};
+use super::record::{Check, RECORD, Record, name};
 use super::redis::Redis;
 use super::*;
-use crate::layout::Seal;
 use crate::secret::Secret;
 use crate::{Answer, Elsewhere};
 use fastrand::Rng;
@@ -19,8 +18,17 @@ use std::time::{Duration, Instant};
 
 const SECRET: &[u8] = b"0123456789abcdef";
 
-fn seal() -> Seal {
-    Seal::new(&Key::new(&Secret::new(SECRET).key()))
+fn check() -> Check {
+    Check::new(Secret::new(SECRET))
+}
+
+/// What is kept of a request.
+fn record(subject: Subject, snapshot: &Snapshot) -> [u8; RECORD] {
+    Record { age: snapshot.began.0.saturating_mul(1_000), snapshot: *snapshot }.into_bytes(subject, &check())
+}
+
+fn snapshot(subject: Subject, bytes: &[u8], check: &Check) -> Option<Snapshot> {
+    Record::from_bytes(bytes, subject, check).map(|record| record.snapshot)
 }
 
 fn subject(id: &str) -> Subject {
@@ -41,31 +49,31 @@ fn ended(received: u64, began: u64, ended: u64) -> Snapshot {
 #[test]
 fn a_record_says_what_it_was_told() {
     for told in [running(0, 0), running(u64::MAX, 1 << 40), ended(3, 1, 5), ended(u64::MAX, 0, u64::MAX)] {
-        let bytes = record(subject("a"), &told, seal());
-        assert_eq!(snapshot(subject("a"), &bytes, seal()), Some(told));
-        assert_eq!(snapshot(subject("b"), &bytes, seal()), None, "of another request");
-        let other = Seal::new(&Key::new(&Secret::new(b"another one of them").key()));
-        assert_eq!(snapshot(subject("a"), &bytes, other), None, "with another secret");
+        let bytes = record(subject("a"), &told);
+        assert_eq!(snapshot(subject("a"), &bytes, &check()), Some(told));
+        assert_eq!(snapshot(subject("b"), &bytes, &check()), None, "of another request");
+        let other = Check::new(Secret::new(b"another one of them"));
+        assert_eq!(snapshot(subject("a"), &bytes, &other), None, "with another secret");
     }
 }
 
 #[test]
 fn a_record_that_is_none_says_nothing() {
-    let bytes = record(subject("a"), &running(5, 9), seal());
+    let bytes = record(subject("a"), &running(5, 9));
     for place in 0..RECORD {
         for bit in 0..8 {
             let mut wrong = bytes;
             wrong[place] ^= 1 << bit;
-            assert_eq!(snapshot(subject("a"), &wrong, seal()), None, "byte {place}");
+            assert_eq!(snapshot(subject("a"), &wrong, &check()), None, "byte {place}");
         }
-        assert_eq!(snapshot(subject("a"), &bytes[..place], seal()), None);
+        assert_eq!(snapshot(subject("a"), &bytes[..place], &check()), None);
     }
     let longer = [bytes.as_slice(), b"x"].concat();
-    assert_eq!(snapshot(subject("a"), &longer, seal()), None);
+    assert_eq!(snapshot(subject("a"), &longer, &check()), None);
     let random = &mut Rng::with_seed(1);
     for _ in 0..10_000 {
         let noise: Vec<u8> = (0..random.usize(0..2 * RECORD)).map(|_| random.u8(..)).collect();
-        assert_eq!(snapshot(subject("a"), &noise, seal()), None);
+        assert_eq!(snapshot(subject("a"), &noise, &check()), None);
     }
 }
 
@@ -74,7 +82,8 @@ fn the_age_of_a_record_goes_by_its_first_bytes() {
     let random = &mut Rng::with_seed(2);
     for _ in 0..1_000 {
         let [one, other] = [0, 0].map(|_| random.u64(..) >> random.u32(..64));
-        let [first, second] = [one, other].map(|began| record(subject("a"), &running(1, began), seal()));
+        let of = |age| Record { age, snapshot: running(1, 1) }.into_bytes(subject("a"), &check());
+        let [first, second] = [one, other].map(of);
         assert_eq!(first[..record::AGE].cmp(&second[..record::AGE]), one.cmp(&other), "{one} {other}");
     }
 }
@@ -347,7 +356,7 @@ fn questions_are_put_together_and_answered() {
         asked += &fake.hears("GET");
     }
     let known = ended(3, 999_000, 999_500);
-    let value = record(subject("a"), &known, seal());
+    let value = record(subject("a"), &known);
     fake.says.send([b"$89\r\n".as_slice(), &value, b"\r\n$-1\r\n"].concat()).expect("it listens");
     assert_eq!(RECORD, 89);
     let answer = worker.until("an answer", |heard| is_answer(heard, "a"));
@@ -373,7 +382,7 @@ fn a_late_answer_is_not_waited_for_nor_taken_for_another() {
 fn a_line_that_breaks_is_made_again_and_all_is_told_again() {
     let (fake, mut worker) = connected(60_000);
     let now = worker.now();
-    let told = worker.share.begin(subject("a"), running(1, now.0), now);
+    let told = worker.share.begin(subject("a"), running(1, now.0), now.0 * 1_000, now);
     fake.hears("SET");
     fake.say("+OK\r\n");
     worker.until("that it is kept", |heard| *heard == Heard::Kept);
@@ -401,7 +410,7 @@ fn a_line_that_breaks_is_made_again_and_all_is_told_again() {
 fn a_request_that_is_superseded_elsewhere_is_told_no_more() {
     let (fake, mut worker) = connected(60_000);
     let now = worker.now();
-    let told = worker.share.begin(subject("a"), running(1, now.0), now);
+    let told = worker.share.begin(subject("a"), running(1, now.0), now.0 * 1_000, now);
     fake.hears("SET");
     fake.say("+OK\r\n");
     worker.until("that it is kept", |heard| *heard == Heard::Kept);
@@ -415,12 +424,114 @@ fn a_request_that_is_superseded_elsewhere_is_told_no_more() {
     };
     hears(&mut worker, "EVAL");
     fake.say(":0\r\n");
-    let newer = record(subject("a"), &running(9, now.0 + 1), seal());
+    let newer = record(subject("a"), &running(9, now.0 + 1));
     hears(&mut worker, "\r\nGET\r\n");
     fake.says.send([b"$89\r\n".as_slice(), &newer, b"\r\n"].concat()).expect("it listens");
+    worker.turn_until("it is known that there is a newer one", |worker| worker.share.is_superseded(told));
     worker.share.end(told, Some(&ended(3, now.0, now.0)), worker.now());
-    worker.turn_until("nothing is left to tell", |worker| !worker.share.is_busy());
+    assert!(!worker.share.is_busy());
     assert_eq!(fake.heard.try_iter().count(), 0, "nobody hears of its end");
+}
+
+#[test]
+fn a_late_answer_is_no_answer_to_the_same_question() {
+    let (fake, mut worker) = connected(100);
+    assert_eq!(worker.ask("a"), Answer::Later);
+    assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Late));
+    assert_eq!(worker.ask("a"), Answer::Later);
+    let known = ended(3, 999_000, 999_500);
+    let value = record(subject("a"), &known);
+    fake.says.send([b"$-1\r\n$89\r\n".as_slice(), &value, b"\r\n"].concat()).expect("it listens");
+    let answer = worker.until("an answer", |heard| is_answer(heard, "a"));
+    assert_eq!(answer, Heard::Answer(subject("a"), Some(known)));
+}
+
+/// A request that has begun and is kept.
+fn begun(fake: &Fake, worker: &mut Worker) -> (Told, Timestamp) {
+    let now = worker.now();
+    let told = worker.share.begin(subject("a"), running(1, now.0), now.0 * 1_000, now);
+    fake.hears("SET");
+    fake.say("+OK\r\n");
+    worker.until("that it is kept", |heard| *heard == Heard::Kept);
+    (told, now)
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_request_older() {
+    let (fake, mut worker) = connected(60_000);
+    worker.share.set_ahead(1_000_000_000);
+    let (told, began) = begun(&fake, &mut worker);
+    worker.share.set_ahead(1_000);
+    worker.share.update(told, running(2, began.0));
+    worker.turn_until("it is told", |worker| worker.share.in_flight() > 0);
+    let heard = fake.heard.recv_timeout(PATIENCE).expect("it is told");
+    let age = format!("1{:016x}", began.0 * 1_000);
+    let place = memchr::memmem::find(&heard, age.as_bytes()).expect("it is as old as it was");
+    let record = Record::from_bytes(&heard[place..place + RECORD], subject("a"), &check()).expect("a record");
+    assert_eq!(record.snapshot.began, began.after(1_000_000_000));
+}
+
+#[test]
+fn what_nobody_has_told_is_replaced_in_time() {
+    let (fake, mut worker) = connected(60_000);
+    let (told, began) = begun(&fake, &mut worker);
+    worker.share.update(told, running(2, began.0));
+    worker.turn_until("it is told", |worker| worker.share.in_flight() > 0);
+    fake.hears("EVAL");
+    fake.say(":0\r\n");
+    let mut heard = String::new();
+    worker.turn_until("it is compared", |_| {
+        heard.extend(fake.heard.try_iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        heard.contains("GET") && heard.ends_with("\r\n")
+    });
+    fake.say(&format!("${RECORD}\r\n{}\r\n", "9".repeat(RECORD)));
+    worker.turn_until("that is nobody's", |worker| worker.share.in_flight() == 0);
+    worker.turn_until("it is told again", |worker| worker.share.in_flight() > 0);
+    fake.hears("SET");
+    assert!(worker.share.in_flight() == 1 && fake.heard.try_iter().count() == 0, "once");
+}
+
+#[test]
+fn an_end_does_not_wait_for_an_answer() {
+    let (fake, mut worker) = connected(60_000);
+    let (told, began) = begun(&fake, &mut worker);
+    worker.share.update(told, running(2, began.0));
+    worker.turn_until("it is told", |worker| worker.share.in_flight() > 0);
+    fake.hears("EVAL");
+    worker.share.end(told, Some(&ended(3, began.0, began.0)), worker.now());
+    fake.hears("EVAL");
+    fake.say(":1\r\n:1\r\n");
+    worker.turn_until("both are answered", |worker| !worker.share.is_busy());
+}
+
+#[test]
+fn what_began_without_an_engine_takes_no_newer_ones_place() {
+    let fake = Fake::new();
+    let mut worker = Worker::new(&format!("redis://{}", fake.address), 60_000);
+    let now = worker.now();
+    worker.share.begin(subject("a"), running(1, now.0), now.0 * 1_000, now);
+    fake.say("+PONG\r\n");
+    worker.up();
+    fake.hears("PING");
+    worker.turn_until("it is told", |worker| worker.share.in_flight() > 0);
+    fake.hears("EVAL");
+}
+
+#[test]
+fn an_engine_that_only_greets_is_left_alone_longer_and_longer() {
+    let fake = Fake::new();
+    let mut worker = Worker::new(&format!("redis://{}", fake.address), 60_000);
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        fake.say("+PONG\r\n");
+        worker.up();
+        fake.hang_up();
+        worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+        let start = worker.now();
+        worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
+        pauses.push(worker.now().since(start));
+    }
+    assert!(pauses.is_sorted() && pauses[3] >= 4 * pauses[0].max(100), "{pauses:?}");
 }
 
 #[test]
@@ -444,7 +555,7 @@ fn nobody_waits_for_an_engine_that_is_not_there() {
     worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
     let now = worker.now();
     for number in 0..20_000_u64 {
-        let told = worker.share.begin(subject(&number.to_string()), running(1, now.0), now);
+        let told = worker.share.begin(subject(&number.to_string()), running(1, now.0), now.0 * 1_000, now);
         worker.share.end(told, Some(&ended(1, now.0, now.0)), now);
     }
     let lost = worker.share.take_heard().iter().filter(|heard| **heard == Heard::Lost).count();
@@ -551,7 +662,7 @@ fn simulate(dialect: &'static str, uploads: u64, seconds: u64) -> (f64, Vec<usiz
         let now = start + step * 50;
         // They begin one after the other in the first half second.
         while begun < uploads && begun * 500 / uploads <= step * 50 {
-            let told = share.begin(subject(&begun.to_string()), running(1, now), Timestamp(now));
+            let told = share.begin(subject(&begun.to_string()), running(1, now), now * 1_000, Timestamp(now));
             alive.push((told, now));
             begun += 1;
         }
