@@ -1,0 +1,106 @@
+//! What clients, configurations, engines and other processes can write, given to what reads it.
+//!
+//! A [`Target`] takes any bytes and panics where something is not as it should be. The tests of this crate give each of them what is
+//! stored in `corpus/`, and some thousand inputs that are made of that and of its dictionary; `scripts/fuzz` lets libFuzzer choose
+//! inputs by what they reach, and stores those that reach something new.
+
+mod files;
+mod formats;
+mod queries;
+mod templates;
+
+/// What is given inputs.
+pub struct Target {
+    /// What it is called.
+    pub name: &'static str,
+    /// Words that mean something to it.
+    pub dictionary: &'static [&'static str],
+    /// Takes an input.
+    pub run: fn(&[u8]),
+    /// Inputs are files, or something else that takes a while: fewer of them are given.
+    pub is_slow: bool,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    queries::IDS,
+    queries::CALLBACKS,
+    queries::LISTS,
+    queries::STATUSES,
+    templates::TEMPLATES,
+    formats::FORMATS,
+    formats::LISTS,
+    files::STORE,
+    Target {
+        name: "redis",
+        dictionary: &["+OK\r\n", "$-1\r\n", ":1\r\n", "-ERR ", "*1\r\n", "$", "\r\n"],
+        run: elsewhere::inputs::redis,
+        is_slow: false,
+    },
+    Target {
+        name: "memcached",
+        dictionary: &["HD c1\r\n", "EN\r\n", "VA ", " c", "NF", "EX", "MN", "\r\n", "SERVER_ERROR "],
+        run: elsewhere::inputs::memcached,
+        is_slow: false,
+    },
+    Target { name: "records", dictionary: &["1", "0123456789abcdef"], run: elsewhere::inputs::record, is_slow: false },
+    Target {
+        name: "addresses",
+        dictionary: &[
+            "redis://",
+            "unix:/",
+            "memcached://",
+            "memcached:/",
+            "127.0.0.1",
+            "[::1]",
+            ":6379",
+            "?db=",
+            "?auth=",
+            "&",
+            "/1",
+        ],
+        run: elsewhere::inputs::address,
+        is_slow: false,
+    },
+];
+
+/// The target of that name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Takes numbers and pieces off the front of an input; zeros and nothing, where it is too short.
+pub(crate) struct Input<'i>(&'i [u8]);
+
+impl<'i> Input<'i> {
+    pub fn new(bytes: &'i [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        self.bytes(1).first().copied().unwrap_or(0)
+    }
+
+    pub fn word(&mut self) -> u64 {
+        let mut word = [0; 8];
+        let bytes = self.bytes(8);
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    }
+
+    /// As many as the next byte says.
+    pub fn piece(&mut self) -> &'i [u8] {
+        let length = self.byte();
+        self.bytes(length.into())
+    }
+
+    pub fn rest(self) -> &'i [u8] {
+        self.0
+    }
+
+    fn bytes(&mut self, count: usize) -> &'i [u8] {
+        let (bytes, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        bytes
+    }
+}

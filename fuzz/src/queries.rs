@@ -1,0 +1,109 @@
+//! What query strings say, and values of options.
+
+use crate::Target;
+use progress::{Callback, ListQuery, RequestId, Statuses, request_id, value};
+
+pub const IDS: Target = Target {
+    name: "ids",
+    dictionary: &["X-Progress-Id", "X-Progress-ID", "=", "&", ";", "?", "=a"],
+    run: |query| {
+        let id = request_id(query);
+        assert_eq!(id.map(RequestId::bytes), naive_id(query), "{}", query.escape_ascii());
+        for key in [b"callback".as_slice(), b"X-Progress-Id", b"a"] {
+            let naive =
+                values(query, key).into_iter().next().or_else(|| standard_values(query, key).into_iter().next());
+            assert_eq!(value(query, key), naive, "{}", query.escape_ascii());
+        }
+    },
+    is_slow: false,
+};
+
+pub const CALLBACKS: Target = Target {
+    name: "callbacks",
+    dictionary: &["X-Progress-Callback", "callback", "=", "&", ".", "_", "$", "a"],
+    run: |query| {
+        for (callback, more) in [(&Callback::PROGRESS, ""), (&Callback::SCRIPT, "$"), (&Callback::WHERE_ASKED, "$")] {
+            if let Some(name) = callback.name(query, callback.key) {
+                let is_fine =
+                    |byte: &u8| byte.is_ascii_alphanumeric() || b"._".contains(byte) || more.as_bytes().contains(byte);
+                assert!(name.len() <= 128 && name.iter().all(is_fine), "{}", name.escape_ascii());
+            }
+        }
+    },
+    is_slow: false,
+};
+
+pub const LISTS: Target = Target {
+    name: "list-queries",
+    dictionary: &[
+        "state", "limit", "sort", "data", "list", "=", "&", "running", "done", "error", "rate", "elapsed", "size",
+        "ended", "10",
+    ],
+    run: |query| {
+        let texts = [ListQuery::new(query).err(), ListQuery::is_asked_for(query).err()]
+            .map(|error| error.map(|error| error.to_string()));
+        for text in texts.into_iter().flatten() {
+            // It is answered as it is.
+            assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text:?}");
+        }
+    },
+    is_slow: false,
+};
+
+pub const STATUSES: Target = Target {
+    name: "statuses",
+    dictionary: &["2xx", "200", "5xx", "0"],
+    run: |text| {
+        if let Ok(statuses) = Statuses::none().with_named(text) {
+            let named = std::str::from_utf8(text).expect("what is a status is text");
+            let expected = |status: i32| match named.strip_suffix("xx") {
+                Some(class) => (status / 100).to_string() == class,
+                None => status.to_string() == named,
+            };
+            let are_equal = (0..1_000).all(|status| statuses.has(status) == expected(status));
+            assert!(are_equal, "{named}");
+        }
+    },
+    is_slow: false,
+};
+
+/// What the reference says of an id in a query string, as directly as it can be written.
+fn naive_id(query: &[u8]) -> Option<&[u8]> {
+    let usable = |value: &&[u8]| (1..=RequestId::LONGEST).contains(&value.len());
+    [values, standard_values].into_iter().find_map(|values| {
+        let of = |key: &[u8]| values(query, key).into_iter().find(usable);
+        of(b"X-Progress-Id").or_else(|| of(b"X-Progress-ID"))
+    })
+}
+
+/// All values that lighttpd2 has for a key: the first of `&` and `;` separates, a key ends at a separator or `=`, and what follows is its
+/// value.
+fn values<'q>(query: &'q [u8], key: &[u8]) -> Vec<&'q [u8]> {
+    let mut values = Vec::new();
+    let (mut start, mut separator) = (0, None);
+    for (at, byte) in query.iter().enumerate() {
+        let separates = separator.map_or(b"&;".contains(byte), |one| one == *byte);
+        if separates {
+            separator = Some(*byte);
+        }
+        if separates || *byte == b'=' {
+            if &query[start..at] == key {
+                let rest = &query[at + 1..];
+                let ends = |other: &u8| separator.map_or(b"&;".contains(other), |one| one == *other);
+                values.push(&rest[..rest.iter().position(ends).unwrap_or(rest.len())]);
+            }
+            start = at + 1;
+        }
+    }
+    values
+}
+
+/// The same as the URL standard has it, where a second `?` separates too.
+fn standard_values<'q>(query: &'q [u8], key: &[u8]) -> Vec<&'q [u8]> {
+    let pairs = query.split(|byte| b"&?".contains(byte));
+    let pairs = pairs.filter_map(|pair| {
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        Some((&pair[..end], &pair[end + 1..]))
+    });
+    pairs.filter(|(other, _)| *other == key).map(|(_, value)| value).collect()
+}

@@ -1,0 +1,68 @@
+//! Answers that the configuration spells out.
+
+use crate::formats::{about, snapshot};
+use crate::{Input, Target};
+use progress::Template;
+
+/// What makes JSON and XML of an id, wherever it may stand.
+const JSON: [(&str, &str); 5] = [
+    ("type", "application/json"),
+    ("unknown", r#"{{"id":"{id}"}}"#),
+    ("running", r#"{{"id":"{id}","received":{received},"size":{request_size|null} }}"#),
+    ("done", r#"{{"id":"{id}","status":{status|0} }}"#),
+    ("error", r#"{{"id":"{id}","reason":"{reason|-}"}}"#),
+];
+const XML: [(&str, &str); 5] = [
+    ("type", "text/xml"),
+    ("unknown", r#"<a id="{id}">{id}</a>"#),
+    ("running", r#"<a id='{id}' received="{received}">{id}</a>"#),
+    ("done", r#"<a id="{id}">{status|}</a>"#),
+    ("error", r#"<a id="{id}">{reason|}{id}</a>"#),
+];
+
+pub const TEMPLATES: Target = Target {
+    name: "templates",
+    dictionary: &[
+        "{id}",
+        "{state}",
+        "{received}",
+        "{request_size|?}",
+        "{callback}",
+        "{{",
+        "}}",
+        "{",
+        "}",
+        "|",
+        "text/html",
+        "text/plain",
+        "application/json",
+    ],
+    run: |input| {
+        let mut input = Input::new(input);
+        let texts = [(); 5].map(|()| input.piece());
+        let members = ["type", "unknown", "running", "done", "error"].map(str::as_bytes).into_iter().zip(texts);
+        let template = Template::new(members);
+        let id = input.piece();
+        let (snapshot, now) = snapshot(&mut input);
+        let about = about(snapshot.as_ref(), id, now);
+        match template {
+            // Numbers have 20 digits, an id becomes six times as long, and a name of a function is short.
+            Ok(template) => {
+                let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+                let length = template.write(&about).len();
+                assert!(length <= longest * (id.len() * 6).max(128), "{length}");
+            }
+            Err(error) => assert!(!error.to_string().contains(['\n', '\r']), "{error}"),
+        }
+        let of = |members: [(&str, &str); 5]| {
+            let bytes = members.iter().map(|(name, text)| (name.as_bytes(), text.as_bytes()));
+            String::from_utf8(Template::new(bytes).expect("a template").write(&about)).expect("text")
+        };
+        let json = of(JSON);
+        serde_json::from_str::<serde_json::Value>(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        assert!(!json.contains(['<', '\u{2028}', '\u{2029}']), "{json}");
+        let xml = of(XML);
+        roxmltree::Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    },
+    is_slow: false,
+};
