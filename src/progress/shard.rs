@@ -205,14 +205,18 @@ impl<C: Counters> Shard<C> {
         Some(ended)
     }
 
-    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or began no earlier. Without
+    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or to one that is no older. Without
     /// memory, or where all entries run, it stays unknown.
     pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) {
         let Some(outcome) = snapshot.outcome else { return };
         let Limits { time_to_live, budget } = limits;
         let is_over = outcome.ended.after(time_to_live.milliseconds()) <= now;
         let old = self.find(fingerprint);
-        let is_newer = |place: u32| place & RUNNING == 0 && self.history.get(place).snapshot().began < outcome.began;
+        // Of two that began in the same moment of a coarse clock, the one that ended later is taken for the newer one.
+        let is_newer = |place: u32| {
+            let known = (place & RUNNING == 0).then(|| self.history.get(place).snapshot().outcome).flatten();
+            known.is_some_and(|known| (known.began, known.ended) < (outcome.began, outcome.ended))
+        };
         if is_over || !old.is_none_or(is_newer) || !self.allowance.spend(budget) && !self.evict() {
             return;
         }

@@ -20,13 +20,13 @@ const IDS: usize = 12;
 const ENDLESS: usize = 1 << 30;
 
 /// What `name` is set to, if it is.
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
 /// Tells what to repeat a failure with.
-struct Seed(u64);
+pub struct Seed(pub u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {

@@ -23,11 +23,13 @@ mod entries;
 mod format;
 mod fronts;
 mod full;
+mod hostile;
 mod id;
 mod lifetime;
 mod list;
 mod metrics;
 mod options;
+mod original;
 mod page;
 mod readme;
 mod reload;
@@ -60,11 +62,13 @@ const ALL: &[&[Test]] = &[
     format::TESTS,
     fronts::TESTS,
     full::TESTS,
+    hostile::TESTS,
     id::TESTS,
     lifetime::TESTS,
     list::TESTS,
     metrics::TESTS,
     options::TESTS,
+    original::TESTS,
     page::TESTS,
     readme::TESTS,
     reload::TESTS,
