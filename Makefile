@@ -9,7 +9,7 @@ BUILT = $(TARGET)/release/$(NAME)
 MARK = MOD_PROGRESS_IN_RUST
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo fuzz install uninstall manual deb dist distcheck check test bench bench-quick client screenshots help
+.PHONY: all demo fuzz verify install uninstall manual deb dist distcheck check test bench bench-quick client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -71,6 +71,9 @@ test: ## install what is missing, then run every check and test there is, and co
 # What runs the module: the stand-in is built only where it is the host, by the choice of testkit/src/host.rs.
 STAND_IN = $(if $(HOST),$(filter standin,$(HOST)),$(if $(LIGHTTPD2_WORKER),,$(shell scripts/module-dir > /dev/null 2>&1 || echo standin)))
 BUILD_HOSTED = $(CARGO) build --release --locked -p mod_progress $(addprefix -p ,$(STAND_IN))
+
+verify: ## run for longer what the tests run for moments, for an hour or two; prints a table (docs/reliability.md)
+	@scripts/verify
 
 fuzz: ## give readers of what others write inputs for SECONDS= each (60), by what these reach; TARGETS= are all
 	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)

@@ -102,7 +102,9 @@ fn clients(workers: usize) {
             asking.into_iter().for_each(|one| one.join().expect("what is told is right"));
         });
         if failed.lock().expect("nobody panics").is_none() {
-            assert!(count.load(Relaxed) > 20 && asked.load(Relaxed) > 20, "{count:?} clients, {asked:?} polls");
+            let [clients, polls] = [&count, &asked].map(|number| number.load(Relaxed));
+            assert!(clients > 20 && polls > 20, "{clients} clients, {polls} polls");
+            println!("figure: {clients} clients and {polls} polls with {workers} workers");
             // What the server writes of its own accord is all that it writes.
             let text = "mod_progress";
             let own: Vec<_> = server

@@ -89,6 +89,7 @@ fn same(_: usize) {
             theirs.stop().unwrap_or_else(|error| panic!("{error}"));
         });
     }
+    println!("figure: {requests} requests, {} different answers", told.len());
     let kinds = ["\"unknown\"", "\"done\"", "\"error\""];
     let has_all = kinds.iter().all(|kind| told.keys().any(|state| state.contains(kind)));
     assert!(has_all, "not all that can be told was: {:?}", told.keys());
