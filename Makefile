@@ -82,7 +82,7 @@ demo: ## install what is missing, build, and serve a page with progress bars; pr
 	@scripts/need cc libclang
 	@echo "building the module and the demo; the first time takes a minute or two"
 	@$(BUILD_HOSTED) -p demo
-	@PORT="$(or $(PORT),0)" $(if $(RATE),RATE="$(RATE)") $(TARGET)/release/demo
+	@PORT="$(or $(PORT),0)" $(if $(RATE),RATE="$(RATE)") $(if $(ENGINE),ENGINE="$(ENGINE)") $(TARGET)/release/demo
 
 # They are made by a test; this keeps them for the documentation.
 SCREENSHOTS = $(TARGET)/tmp/screenshots

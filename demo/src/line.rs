@@ -28,8 +28,9 @@ pub struct Line {
 }
 
 struct State {
-    /// `None` while the line is cut.
-    server: Option<SocketAddr>,
+    /// One after the other; none while the line is cut.
+    servers: Vec<SocketAddr>,
+    turn: usize,
     /// Both ends of each connection.
     streams: Vec<Weak<TcpStream>>,
     is_over: bool,
@@ -49,18 +50,19 @@ impl Line {
     /// # Errors
     /// Where the system has no port, or no thread.
     pub fn to(server: SocketAddr, rates: Rates) -> io::Result<Self> {
-        Self::at(0, server, rates)
+        Self::at(0, &[server], rates)
     }
 
-    /// As [`Line::to`], at this port; 0 for any.
+    /// As [`Line::to`], at this port; 0 for any. Each connection goes to the next one of some servers.
     ///
     /// # Errors
     /// Where that port is in use, or as above.
-    pub fn at(port: u16, server: SocketAddr, rates: Rates) -> io::Result<Self> {
+    pub fn at(port: u16, servers: &[SocketAddr], rates: Rates) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         limit_buffers(&listener)?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State { server: Some(server), streams: Vec::new(), is_over: false }));
+        let state =
+            Arc::new(Mutex::new(State { servers: servers.to_vec(), turn: 0, streams: Vec::new(), is_over: false }));
         let shared = Arc::clone(&state);
         let accepting = thread::Builder::new().spawn(move || accept(&listener, &shared, rates))?;
         Ok(Self { address, state, accepting: Some(accepting) })
@@ -74,7 +76,7 @@ impl Line {
     /// Breaks off all connections, and from now on each new one.
     pub fn cut(&self) {
         let mut state = lock(&self.state);
-        state.server = None;
+        state.servers.clear();
         for stream in state.streams.drain(..).filter_map(|stream| stream.upgrade()) {
             break_off(&stream);
         }
@@ -82,7 +84,7 @@ impl Line {
 
     /// Passes new connections on to `server` from now on.
     pub fn lead_to(&self, server: SocketAddr) {
-        lock(&self.state).server = Some(server);
+        lock(&self.state).servers = vec![server];
     }
 }
 
@@ -108,7 +110,9 @@ fn accept(listener: &TcpListener, state: &Mutex<State>, rates: Rates) {
         if state.is_over {
             return;
         }
-        let Some(server) = state.server.and_then(|server| connect(server).ok()) else { continue };
+        state.turn += 1;
+        let server = state.servers.get(state.turn % state.servers.len().max(1));
+        let Some(server) = server.and_then(|server| connect(*server).ok()) else { continue };
         let ends = [client, server].map(Arc::new);
         state.streams.retain(|stream| stream.strong_count() > 0);
         state.streams.extend(ends.iter().map(Arc::downgrade));

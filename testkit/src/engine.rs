@@ -6,6 +6,7 @@ use crate::wait;
 use rustix::process::Signal;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -92,6 +93,19 @@ impl Engine {
     pub fn address(&self) -> String {
         let scheme = if self.kind == EngineKind::Redis { "unix" } else { "memcached" };
         format!("{scheme}:{}", self.socket().display())
+    }
+
+    /// What a site is set up with that shares by it: `progress.secret` and `progress.share`.
+    ///
+    /// # Panics
+    /// Where the secret cannot be written.
+    #[track_caller]
+    pub fn setups(&self) -> [(&'static str, String); 2] {
+        let secret = self.folder.path().join("secret");
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&secret);
+        file.and_then(|mut file| file.write_all(b"a secret of all hosts")).expect("a secret");
+        [("progress.secret", secret.display().to_string()), ("progress.share", self.address())]
     }
 
     /// What `progress.share` takes for it behind a link.

@@ -8,7 +8,6 @@ use crate::statistics::Measured;
 use crate::wrk::Load;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -60,7 +59,7 @@ struct Hosts {
 impl Hosts {
     fn start(host: &Host, ours: &Path, kind: EngineKind) -> Result<Self, String> {
         let engine = Engine::start(kind);
-        let setups = setups(&engine)?;
+        let setups = setups(&engine);
         let rules = vec![testkit::Rule::path("/metrics").set("progress.metrics", ())];
         let site = BenchmarkSite { watchers: Some(10_000), setups, rules, ..BenchmarkSite::new(Some(ours), 1) };
         Ok(Self { has: site.start(host)?, asked: site.start(host)?, engine })
@@ -80,12 +79,8 @@ impl Hosts {
 }
 
 /// What a host is set up with that shares by an engine.
-pub fn setups(engine: &Engine) -> Result<Vec<(&'static str, Value)>, String> {
-    let secret = engine.socket().with_file_name("secret");
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&secret);
-    file.and_then(|mut file| file.write_all(b"a secret of all hosts")).map_err(|error| error.to_string())?;
-    Ok(vec![("progress.secret", secret.display().to_string().into()), ("progress.share", engine.address().into())])
+pub fn setups(engine: &Engine) -> Vec<(&'static str, Value)> {
+    engine.setups().into_iter().map(|(name, value)| (name, value.into())).collect()
 }
 
 fn metric(host: &BenchmarkHost, name: &str) -> Result<f64, String> {

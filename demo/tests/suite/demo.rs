@@ -3,10 +3,11 @@
 use crate::page::host;
 use std::process::Command;
 use testkit::suite::{Need, Test};
-use testkit::{Client, HttpResponse, Process, ReservedPort, Signal, output, wait};
+use testkit::{Client, EngineKind, HttpResponse, Process, ReservedPort, Signal, output, wait};
 
 pub const TESTS: &[Test] = &[
     Test::new("demo::serves_the_page_until_it_is_interrupted", serves),
+    Test::new("demo::two_hosts_share_by_an_engine", shares).needs(&[Need::Engine(EngineKind::Redis)]),
     Test::new("demo::builds_the_stand_in_only_where_it_is_the_host", builds).needs(&[Need::Program("make")]),
     Test::new("demo::says_what_it_does_not_take", wrong),
 ];
@@ -38,6 +39,34 @@ fn serves() {
     assert!(status.success(), "{status}");
 }
 
+fn shares() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+    command.env("HOST", host().name()).env("ENGINE", "redis");
+    let mut demo = Process::start(command).unwrap_or_else(|error| panic!("{error}"));
+    let said = demo.until("it has said all", |demo| match demo.output() {
+        lines if lines.len() == 3 => Ok(lines),
+        lines => Err(lines.join("\n")),
+    });
+    let said = said.unwrap_or_else(|error| panic!("{error}"));
+    let address = said[0].strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
+    let address = address.parse().expect("an address");
+    let mut upload = Client::connect(address);
+    upload.begin_upload("/upload?X-Progress-Id=a", 1_000, 7);
+    // Connections go to one host and to the other.
+    for _ in 0..4 {
+        wait::until("it is known", || {
+            let mut client = Client::connect(address);
+            client.request("GET", "/progress?X-Progress-Id=a", "", b"");
+            let text = client.answer().text();
+            if text.contains(r#""received":7,"#) { Ok(()) } else { Err(text) }
+        });
+    }
+    drop(upload);
+    demo.signal(Signal::INT);
+    let status = demo.wait(wait::deadline()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(status.success(), "{status}");
+}
+
 fn builds() {
     let is_built = |host: Option<&str>| {
         let mut command = Command::new("make");
@@ -58,7 +87,7 @@ fn builds() {
 }
 
 fn wrong() {
-    for (name, value) in [("PORT", "http"), ("PORT", "70000"), ("RATE", "0"), ("HOST", "nginx")] {
+    for (name, value) in [("PORT", "http"), ("PORT", "70000"), ("RATE", "0"), ("HOST", "nginx"), ("ENGINE", "x")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
         command.env("HOST", host().name()).env(name, value);
         let output = output(command).expect("a program");
