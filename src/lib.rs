@@ -38,8 +38,8 @@ mod stream;
 mod track;
 
 use lighttpd2::{
-    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Outlet, Ready, Server, Setup,
-    VRequest, Wait, sys,
+    Action, Again, Beginning, Closing, Connection, Level, Log, Module, OptionRow, Outlet, Server, Setup, VRequest,
+    Wait, sys,
 };
 use shared::{Desk, Plugin, Progress};
 use std::ffi::CStr;
@@ -119,7 +119,7 @@ impl Module for Progress {
         desk.local().share.start(plugin, desk);
     }
 
-    fn ready(plugin: Plugin<'_>, desk: Desk<'_>, _: Ready) {
+    fn ready(plugin: Plugin<'_>, desk: Desk<'_>) {
         desk.local().share.ready(plugin, desk, clock::now());
     }
 

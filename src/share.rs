@@ -226,9 +226,7 @@ impl Local {
         open.watch(desk);
         open.share.is_busy() || !open.followed.is_empty() || open.repeated.is_some()
     }
-}
 
-impl Local {
     /// Nobody is told anything from now on, and who waits goes on.
     fn switch_off(&mut self, plugin: Plugin<'_>, desk: Desk<'_>) {
         let Some(mut open) = self.0.take() else { return };

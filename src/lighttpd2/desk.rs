@@ -3,7 +3,7 @@
 use super::guard::guard;
 use super::trampolines::report;
 use super::waits::{Wait, Waits};
-use super::wire::{Ready, Wire};
+use super::wire::Wire;
 use super::{Module, Plugin, Server, VRequest, sys};
 use std::cell::{Cell, RefCell, RefMut, UnsafeCell};
 use std::ffi::c_void;
@@ -435,14 +435,14 @@ unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut
 }
 
 /// Called by lighttpd2 when the socket is ready.
-unsafe extern "C" fn on_ready<M: Module>(event: *mut sys::liEventBase, events: i32) {
+unsafe extern "C" fn on_ready<M: Module>(event: *mut sys::liEventBase, _: i32) {
     // SAFETY: lighttpd2 passes the beginning of the event that `set_up` has made, which is a part of a desk, on its worker's thread.
     unsafe {
         let desk = &*event.byte_sub(offset_of!(Inner<M>, wire.event)).cast::<Inner<M>>();
         let plugin = Plugin::<M>::new(desk.plugin);
         if desk.is_here() {
             guard(
-                || M::ready(plugin, Desk(desk), Ready::from_abi(events)),
+                || M::ready(plugin, Desk(desk)),
                 |panic| {
                     Desk(desk).failed(panic);
                     // What is not read would be told again and again.

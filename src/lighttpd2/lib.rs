@@ -57,4 +57,3 @@ pub use timer::Again;
 pub use value::{Type, Value};
 pub use vrequest::{Method, Slot, VRequest};
 pub use waits::Wait;
-pub use wire::Ready;

@@ -3,7 +3,7 @@
 use super::guard::guard;
 use super::plugin::{Data, Pending, fill_in};
 use super::{
-    Action, Again, Beginning, Closing, Connection, Desk, Level, Log, OptionRow, Outlet, Plugin, Ready, Server, Setup,
+    Action, Again, Beginning, Closing, Connection, Desk, Level, Log, OptionRow, Outlet, Plugin, Server, Setup,
     VRequest, Wait, sys,
 };
 use std::error::Error;
@@ -39,7 +39,7 @@ pub trait Module: Default + Send + Sync + 'static {
     fn started(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);
 
     /// The socket that a worker [watches](Desk::watch) is ready.
-    fn ready(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>, ready: Ready);
+    fn ready(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);
 
     /// A request waits for this no more: its action has gone on, or it has ended.
     fn wait_over(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>, wait: Wait);

@@ -65,19 +65,3 @@ impl Wire {
         }
     }
 }
-
-/// What a worker's loop has noticed of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready {
-    /// There is something to read, or the end.
-    pub reads: bool,
-    /// There is room to write.
-    pub writes: bool,
-}
-
-impl Ready {
-    pub(super) fn from_abi(events: i32) -> Self {
-        let has = |bit: u32| events as u32 & bit != 0;
-        Self { reads: has(sys::LI_EV_READ), writes: has(sys::LI_EV_WRITE) }
-    }
-}
