@@ -6,11 +6,11 @@ use crate::store::Store;
 use elsewhere::{Address, Directory, Secret, Sharing};
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
-    Counters, Details, Entries, Interval, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive, Watchers, Workers,
+    Counters, Details, Entries, Inboxes, Interval, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive,
+    ToldNumbers, Watchers, Workers,
 };
 use std::fmt;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// This module's plugin.
@@ -25,8 +25,8 @@ pub struct Progress {
     settings: Mutex<Settings>,
     /// There once the configuration was read; never where the module stays inactive.
     table: OnceLock<Table<Live>>,
-    /// What has ended and is watched at a worker, by the numbers of workers.
-    ended: OnceLock<Box<[Mutex<Vec<Subject>>]>>,
+    /// What has ended and is watched.
+    ended: OnceLock<Inboxes>,
     /// What each worker has counted, by the numbers of workers.
     tallies: OnceLock<Box<[Tally]>>,
     /// How many may watch, and how many more.
@@ -87,39 +87,6 @@ pub struct Kept {
     pub told: Option<ToldNumbers>,
 }
 
-/// Numbers that other processes have heard of: one thread writes them, and any reads them, each by itself.
-#[derive(Default)]
-pub struct ToldNumbers {
-    received: AtomicU64,
-    sent: AtomicU64,
-    /// One more than that, or 0 where it is not known.
-    request_size: AtomicU64,
-    response_size: AtomicU64,
-}
-
-impl ToldNumbers {
-    pub fn new(numbers: Numbers) -> Self {
-        let told = Self::default();
-        told.set(numbers);
-        told
-    }
-
-    /// Makes it these.
-    pub fn set(&self, numbers: Numbers) {
-        // Never more is sent than there is to send, whoever reads in between.
-        self.response_size.store(numbers.response_size(), Relaxed);
-        self.sent.store(numbers.sent(), Release);
-        self.request_size.store(numbers.request_size().map_or(0, |size| size.saturating_add(1)), Relaxed);
-        self.received.store(numbers.received(), Relaxed);
-    }
-
-    fn get(&self) -> Numbers {
-        let (received, sent) = (self.received.load(Relaxed), self.sent.load(Acquire));
-        let request_size = self.request_size.load(Relaxed).checked_sub(1);
-        Numbers::new(received, sent, request_size, self.response_size.load(Relaxed))
-    }
-}
-
 /// Why the module does nothing.
 #[derive(Debug)]
 pub enum Inactive {
@@ -144,7 +111,7 @@ impl Progress {
     pub fn make_table(&self, workers: usize, log: &impl Log) -> Result<(), Inactive> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(Inactive::NoKey)?;
-        self.ended.get_or_init(|| (0..workers).map(|_| Mutex::default()).collect());
+        self.ended.get_or_init(|| Inboxes::new(workers));
         self.tallies.get_or_init(|| (0..workers).map(|_| Tally::default()).collect());
         self.set(|settings| {
             if let Some(directory) = settings.store.take() {
@@ -229,19 +196,14 @@ impl Progress {
 
     /// What is watched at these workers has ended.
     pub fn tell_ended(plugin: Plugin<'_>, (subject, workers): (Subject, Workers)) {
-        let Some(ended) = plugin.module().ended.get() else { return };
-        for worker in workers.among(ended.len()) {
-            ended[worker].lock().unwrap_or_else(PoisonError::into_inner).push(subject);
-            plugin.wake(worker);
+        if let Some(ended) = plugin.module().ended.get() {
+            ended.put(subject, workers, |worker| plugin.wake(worker));
         }
     }
 
     /// What has ended and is watched at a worker, since it was last asked for.
     pub fn take_ended(&self, worker: usize) -> Vec<Subject> {
-        let ended = self.ended.get().and_then(|ended| ended.get(worker));
-        ended
-            .map(|ended| std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner)))
-            .unwrap_or_default()
+        self.ended.get().map(|ended| ended.take(worker)).unwrap_or_default()
     }
 
     /// The server stops.

@@ -1,12 +1,12 @@
 //! The life of a tracked request.
 
-use crate::shared::{Kept, Live, Plugin, Progress, ToldNumbers};
+use crate::shared::{Kept, Live, Plugin, Progress};
 use crate::{Local, clock, config, id};
 use elsewhere::Slot;
 use lighttpd2::{ActionFn, Beginning, Closing, Connection, Level, Log, Refusal, VRequest, Value, at_once};
 use progress::{
     Counters, Details, End, Ended, NotTracked, Parts, RequestId, Response, Side, Snapshot, State, Statuses, Subject,
-    Table, Ticket, Timestamp,
+    Table, Ticket, Timestamp, ToldNumbers,
 };
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! How many more entries the shards may have between them.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use super::sync::{AtomicUsize, Ordering::Relaxed};
 
 /// A shard keeps at most a 32nd of its share for itself, unused.
 const PARTS: usize = 64;

@@ -12,6 +12,8 @@
 //! | `details` | what is kept of running requests for that |
 //! | `callback` | the names of functions that answers call |
 //! | `watch` | who is to hear of a request's end |
+//! | `told` | numbers that others have heard |
+//! | `sync` | what threads share them by, or a model checker's in its place |
 //!
 //! Nothing here knows lighttpd2. The clock is passed in, and what a running request counts is read through [`Counters`].
 #![forbid(unsafe_code)]
@@ -28,6 +30,8 @@ mod index;
 mod limits;
 mod list;
 mod metrics;
+#[cfg(all(test, loom))]
+mod models;
 mod numbers;
 mod outcome;
 mod piece;
@@ -37,11 +41,13 @@ mod shard;
 mod slab;
 mod snapshot;
 mod statuses;
+mod sync;
 mod table;
 mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
+mod told;
 mod untracked;
 mod watch;
 
@@ -64,4 +70,5 @@ pub use statuses::{NoStatus, Statuses};
 pub use table::{Cursor, NotTracked, Off, Table, Ticket};
 pub use tally::{Exchange, Tallied, Tally};
 pub use template::{Template, TemplateError};
-pub use watch::{Subject, Workers};
+pub use told::ToldNumbers;
+pub use watch::{Inboxes, Subject, Workers};

@@ -5,14 +5,13 @@ use super::counts::Totals;
 use super::fingerprint::Fingerprint;
 use super::limits::Limits;
 use super::shard::{Ended, Row, Shard, Stage};
+use super::sync::{AtomicBool, AtomicU64, Mutex, Ordering::Relaxed, Ordering::SeqCst};
 use super::untracked::Untracked;
 use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp};
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// How many shards there are: enough that two workers seldom want the same one, and none has so many entries that one
 /// operation on it takes long.
-const FEWEST_SHARDS: usize = 16;
+const FEWEST_SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
 const MOST_SHARDS: usize = 1 << Ticket::SHARD_BITS;
 const ENTRIES_PER_SHARD: usize = 65_536;
 
@@ -334,6 +333,12 @@ impl<C: Counters> Table<C> {
 
     fn number_of(&self, ticket: &Ticket) -> usize {
         usize::from(ticket.shard) & (self.shards.len() - 1)
+    }
+
+    /// Makes it one that knows so many requests at the most; nothing was tracked yet.
+    #[cfg(all(test, loom))]
+    pub fn limit(&mut self, entries: usize) {
+        self.limits.budget = Budget::new(entries, self.shards.len());
     }
 
     /// How many requests are known, with those whose time is over and that are not removed yet.

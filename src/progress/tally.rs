@@ -1,7 +1,7 @@
 //! What a worker counts for itself, for those who watch a server.
 
 use super::State;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sync::{AtomicU64, Ordering::Relaxed};
 
 /// What one worker has done. It alone adds to it, so that no two of them write the same memory; anybody may read it.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Requests that could not be tracked, to be told about now and then.
 
 use super::Timestamp;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sync::{AtomicU64, Ordering::Relaxed};
 
 /// How long nothing more is said after something was, in milliseconds.
 const SILENCE: u64 = 60_000;
@@ -32,7 +32,8 @@ impl Untracked {
         let until = self.silent_until.load(Relaxed);
         let is_time =
             until <= now.0 && self.silent_until.compare_exchange(until, now.after(SILENCE).0, Relaxed, Relaxed).is_ok();
-        is_time.then(|| count.saturating_sub(self.told.swap(count, Relaxed)))
+        // Who comes late tells no more than is left.
+        is_time.then(|| count.saturating_sub(self.told.fetch_max(count, Relaxed)))
     }
 
     /// How many there were in all.

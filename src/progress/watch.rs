@@ -1,6 +1,7 @@
 //! Who watches a request.
 
 use super::fingerprint::Fingerprint;
+use super::sync::Mutex;
 
 /// What is watched: whichever request an id belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,29 @@ impl Workers {
     /// Those among the first `count`.
     pub fn among(self, count: usize) -> impl Iterator<Item = usize> {
         (0..count).filter(move |worker| self.0 >> worker.min(&Self::LAST) & 1 != 0)
+    }
+}
+
+/// What has ended and is watched, for each worker.
+pub struct Inboxes(Box<[Mutex<Vec<Subject>>]>);
+
+impl Inboxes {
+    /// Empty ones of so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Mutex::default()).collect())
+    }
+
+    /// Tells workers that what they watch has ended, and wakes each of them.
+    pub fn put(&self, subject: Subject, workers: Workers, mut wake: impl FnMut(usize)) {
+        for worker in workers.among(self.0.len()) {
+            self.0[worker].lock().push(subject);
+            wake(worker);
+        }
+    }
+
+    /// What a worker was told since it last asked.
+    pub fn take(&self, worker: usize) -> Vec<Subject> {
+        self.0.get(worker).map(|inbox| std::mem::take(&mut *inbox.lock())).unwrap_or_default()
     }
 }
 
