@@ -174,7 +174,7 @@ impl Directory {
     /// Does what will have to be done.
     fn probe(&self) -> Result<(), DirectoryError> {
         let (name, file) = self.create_draft().map_err(DirectoryError::NotWritable)?;
-        let room = crate::teller::make_room(file.as_fd(), 0, 1);
+        let room = crate::words::make_room(file.as_fd(), 0, 1);
         self.remove(&name).map_err(DirectoryError::NotWritable)?;
         match room {
             // It may have room again. Uploads do not wait for that.

@@ -82,7 +82,7 @@ impl Store {
                     (at, self.entry_with(at, place >> 32, value, kind))
                 }
                 4 | 5 => {
-                    let at = worker + self.header.ended_begin() + (place as usize % 32) * ENTRY;
+                    let at = worker + Header::ENDED_BEGIN + (place as usize % 32) * ENTRY;
                     (at, self.entry_with(at, place >> 32, value, kind))
                 }
                 _ => ((place % self.header.file_size()) as usize, value.to_ne_bytes().to_vec()),

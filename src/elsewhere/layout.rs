@@ -9,7 +9,7 @@
 //!
 //! An entry is [`Entry`]; one that is not whole does not have the check that it should.
 
-use progress::{Key, RequestId, Snapshot, SnapshotWords, Subject};
+use progress::{Key, Numbers, RequestId, Response, Snapshot, SnapshotWords, Subject, Timestamp};
 
 pub const PAGE: usize = 4096;
 
@@ -23,7 +23,7 @@ pub const TOLD: usize = 1;
 pub const RUNNING_END: usize = 2;
 
 /// How many running requests of a worker are told.
-pub const MOST_RUNNING: usize = 1 << 16;
+pub const MOST_RUNNING: usize = if cfg!(loom) { 2 } else { 1 << 16 };
 
 const MAGIC: u64 = u64::from_le_bytes(*b"progress");
 const VERSION: u64 = 1;
@@ -100,15 +100,18 @@ impl Header {
     }
 
     pub fn worker_size(&self) -> usize {
-        self.ended_begin() + (self.ended * ENTRY).next_multiple_of(PAGE)
+        Self::worker_size_of(self.ended)
+    }
+
+    /// That of one with so many places for requests that have ended.
+    pub fn worker_size_of(ended: usize) -> usize {
+        Self::ENDED_BEGIN + (ended * ENTRY).next_multiple_of(PAGE)
     }
 
     /// Where the running entries of a worker begin, and those that have ended, from where its pages do.
     pub const RUNNING_BEGIN: usize = PAGE;
 
-    pub fn ended_begin(&self) -> usize {
-        Self::RUNNING_BEGIN + (MOST_RUNNING * PLACE).next_multiple_of(PAGE)
-    }
+    pub const ENDED_BEGIN: usize = Self::RUNNING_BEGIN + (MOST_RUNNING * PLACE).next_multiple_of(PAGE);
 
     pub fn file_size(&self) -> u64 {
         self.worker(self.workers)
@@ -119,6 +122,27 @@ impl Entry {
     /// The first number of a running request, of those that one place has; each change adds one to it.
     pub fn first_number(begun: u64) -> u64 {
         begun << 32
+    }
+
+    /// One that says that nobody has the place of a running request any more.
+    pub fn free(number: u64) -> Self {
+        let snapshot = Snapshot {
+            numbers: Numbers::new(0, 0, None, 0),
+            began: Timestamp::default(),
+            response: Response::Awaited,
+            rate: None,
+            outcome: None,
+        };
+        Self { subject: Self::nobody(), number, snapshot }
+    }
+
+    fn nobody() -> Subject {
+        Subject::from_words([0; 2])
+    }
+
+    /// Whether it says that.
+    pub fn is_free(&self) -> bool {
+        self.subject == Self::nobody()
     }
 
     /// The newer one of the whole entries of a running request's place.

@@ -5,7 +5,8 @@
 //! | `directory` | a directory that the server processes of a machine share, and the key in it |
 //! | `layout` | what a process's file in there looks like |
 //! | `teller` | writes this process's file |
-//! | `siblings` | reads those of others |
+//! | `siblings` | finds those of others, and `reader` reads them |
+//! | `words` | where their words are |
 //! | `engine` | tells other hosts, and asks them, by way of Redis or memcached |
 //! | `secret`, `private` | what those hosts have in common, and files that are not for everybody |
 //!
@@ -16,12 +17,16 @@ mod engine;
 #[cfg(feature = "inputs")]
 pub mod inputs;
 mod layout;
+#[cfg(all(test, loom))]
+mod models;
 mod private;
+mod reader;
 mod secret;
 mod siblings;
 mod teller;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use directory::{Directory, DirectoryError};
 pub use engine::{Address, AddressError, Heard, Share, Sharing, Told, Trouble};

@@ -2,21 +2,21 @@
 
 use crate::Directory;
 use crate::directory::DRAFT;
-use crate::layout::{BEGUN, ENTRY, Entry, Header, MOST_RUNNING, PAGE, PLACE, PLACE_WORDS, RUNNING_END, Seal, TOLD};
-use memmap2::{MmapMut, MmapOptions};
+use crate::layout::{BEGUN, ENTRY, ENTRY_WORDS, Entry, Header, MOST_RUNNING, PAGE, PLACE, RUNNING_END, Seal, TOLD};
+use crate::words::{Mapped, Ordering::Release, Part, fence, make_room};
+use memmap2::MmapOptions;
 use progress::{Snapshot, Subject, Timestamp};
-use rustix::fs::{FallocateFlags, FlockOperation, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering::Release, fence};
 
 /// What the names of the files end with.
 pub const ENDING: &str = ".progress";
 
 /// So many entries get room on the disk at once: whole pages.
-const PER_PORTION: usize = PAGE;
+const PER_PORTION: usize = if cfg!(loom) { 1 } else { PAGE };
 const PORTION: usize = PER_PORTION * ENTRY;
 
 /// The file of this process.
@@ -29,14 +29,14 @@ pub struct Tellers {
 }
 
 /// What one worker tells.
-pub struct Teller {
-    file: Arc<File>,
-    map: MmapMut,
-    /// Where the map begins in the file.
-    begin: u64,
-    header: Header,
+pub struct Teller<P = Mapped> {
+    part: P,
+    /// How many requests that have ended have a place.
+    ended: usize,
     seal: Seal,
     places: Places,
+    /// How often its running requests were others than before.
+    changes: u64,
     /// How many entries the portion that running requests reach has room for.
     running_room: usize,
     number: u64,
@@ -115,11 +115,6 @@ impl Slot {
     }
 }
 
-/// Gives a part of a file room on the disk.
-pub(crate) fn make_room(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<()> {
-    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), offset, length)?)
-}
-
 impl Tellers {
     /// A new file in a directory, for so many workers, and so many requests that have ended at a time and are known for so many
     /// milliseconds.
@@ -176,23 +171,27 @@ impl Tellers {
         // SAFETY: this process alone writes to its file, through one map for each part of it, and others only read. It is not made
         // shorter; whoever could do that is the same user, who could end this process as well.
         let map = unsafe { options.map_mut(&*self.file)? };
-        Ok(Teller {
-            file: Arc::clone(&self.file),
-            map,
-            begin,
-            header: self.header,
-            seal: self.seal,
+        Ok(Teller::new(Mapped { file: Arc::clone(&self.file), map, begin }, self.header.ended, self.seal))
+    }
+}
+
+impl<P: Part> Teller<P> {
+    /// One that has told of nothing, with places for so many requests that have ended.
+    pub(crate) fn new(part: P, ended: usize, seal: Seal) -> Self {
+        Self {
+            part,
+            ended,
+            seal,
             places: Places::default(),
+            changes: 0,
             running_room: 0,
             number: 0,
             told: 0,
             first_portion: 0,
             portions: 0,
-        })
+        }
     }
-}
 
-impl Teller {
     /// Tells of a request that has begun. `None` where there is no room.
     pub fn begin(&mut self, subject: Subject, snapshot: &Snapshot) -> Option<Slot> {
         let place = self.places.first_free();
@@ -202,8 +201,7 @@ impl Teller {
         self.number += 1;
         let number = Entry::first_number(self.number);
         self.places.take(place, Told { subject, number });
-        self.write(running_offset(place), &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
-        fence(Release);
+        self.write_running(place, Entry { subject, number, snapshot: *snapshot });
         self.set(RUNNING_END, self.places.end().into());
         self.count_change();
         Some(Slot(place))
@@ -214,33 +212,44 @@ impl Teller {
         let Some(told) = self.places.get_mut(place) else { return };
         told.number += 1;
         let Told { subject, number } = *told;
-        // In the place of the older one.
-        let offset = running_offset(place) + (number % 2) as usize * ENTRY;
-        self.write(offset, &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
+        self.write_running(place, Entry { subject, number, snapshot: *snapshot });
     }
 
     /// Tells that a request has ended, and how, where its id belongs to no newer one. What is over by now gives its room back. Whether
     /// there was room to tell it.
     pub fn end(&mut self, Slot(place): Slot, ended: Option<&Snapshot>, time_to_live: u64, now: Timestamp) -> bool {
-        let told = match (self.places.give_back(place), ended) {
-            (Some(Told { subject, .. }), Some(snapshot)) => self.append(subject, snapshot, time_to_live, now),
-            _ => true,
-        };
-        fence(Release);
-        self.write(running_offset(place), &[0; PLACE_WORDS]);
+        let Some(last) = self.places.give_back(place) else { return true };
+        let is_told = ended.is_none_or(|snapshot| self.append(last.subject, snapshot, time_to_live, now));
+        self.free(place, last.number);
         self.set(RUNNING_END, self.places.end().into());
         self.count_change();
-        told
+        is_told
     }
 
     /// Tells of no running request any more.
     pub fn forget(&mut self) {
         for place in 0..self.places.end() {
-            self.write(running_offset(place), &[0; PLACE_WORDS]);
+            if let Some(last) = self.places.give_back(place) {
+                self.free(place, last.number);
+            }
         }
-        self.places = Places::default();
         self.set(RUNNING_END, 0);
         self.count_change();
+    }
+
+    /// Writes in the place of the older one of a running request's entries.
+    fn write_running(&mut self, place: u32, entry: Entry) {
+        // The newer one is whole before, and so is what is told besides.
+        fence(Release);
+        let offset = running_offset(place) + (entry.number % 2) as usize * ENTRY;
+        self.part.write(offset, &entry.into_words(self.seal));
+    }
+
+    /// Says that nobody has a place any more. What is left in it is never older than what was read before, and the next request's
+    /// first entry, which has an even number, finds nothing of this one beside it.
+    fn free(&mut self, place: u32, last: u64) {
+        let numbers = if last % 2 == 0 { last + 1..=last + 1 } else { last + 1..=last + 2 };
+        numbers.for_each(|number| self.write_running(place, Entry::free(number)));
     }
 
     fn append(&mut self, subject: Subject, snapshot: &Snapshot, time_to_live: u64, now: Timestamp) -> bool {
@@ -250,9 +259,9 @@ impl Teller {
         if !self.has_ended_room(time_to_live, now) {
             return false;
         }
-        let place = (self.told % self.header.ended as u64) as usize;
+        let place = (self.told % self.ended as u64) as usize;
         let words = Entry { subject, number: self.told, snapshot: *snapshot }.into_words(self.seal);
-        self.write(self.header.ended_begin() + place * ENTRY, &words);
+        self.part.write(Header::ENDED_BEGIN + place * ENTRY, &words);
         self.told += 1;
         fence(Release);
         self.set(TOLD, self.told);
@@ -263,8 +272,7 @@ impl Teller {
         if (place as usize) < self.running_room {
             return true;
         }
-        let offset = self.begin + running_offset(place) as u64;
-        let has_room = make_room(self.file.as_fd(), offset, PORTION as u64).is_ok();
+        let has_room = self.part.make_room(running_offset(place), PORTION);
         self.running_room += if has_room { PORTION / PLACE } else { 0 };
         has_room
     }
@@ -275,17 +283,14 @@ impl Teller {
         if portion < self.portions {
             return true;
         }
-        let all = (self.header.ended / PER_PORTION) as u64;
+        let all = (self.ended / PER_PORTION) as u64;
         while self.first_portion < portion && self.is_over(self.first_portion, time_to_live, now) {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // Where that cannot be, it is only overwritten later.
-            let _ =
-                rustix::fs::fallocate(self.file.as_fd(), hole, self.portion_offset(self.first_portion), PORTION as u64);
+            self.part.give_back(self.portion_offset(self.first_portion), PORTION);
             self.first_portion += 1;
         }
         // The oldest is overwritten.
         self.first_portion = self.first_portion.max((portion + 1).saturating_sub(all));
-        let has_room = make_room(self.file.as_fd(), self.portion_offset(portion), PORTION as u64).is_ok();
+        let has_room = self.part.make_room(self.portion_offset(portion), PORTION);
         self.portions += u64::from(has_room);
         has_room
     }
@@ -293,34 +298,27 @@ impl Teller {
     /// Whether the time of all entries of a portion is over.
     fn is_over(&self, portion: u64, time_to_live: u64, now: Timestamp) -> bool {
         let last = (portion + 1) * PER_PORTION as u64 - 1;
-        let place = (last % self.header.ended as u64) as usize;
-        let entry = Entry::from_words(self.words(self.header.ended_begin() + place * ENTRY), self.seal);
+        let place = (last % self.ended as u64) as usize;
+        let mut words = [0; ENTRY_WORDS];
+        self.part.read(Header::ENDED_BEGIN + place * ENTRY, &mut words);
+        let entry = Entry::from_words(&words, self.seal);
         let outcome = entry.and_then(|entry| entry.snapshot.outcome);
         outcome.is_none_or(|outcome| outcome.ended.after(time_to_live) <= now)
     }
 
-    fn portion_offset(&self, portion: u64) -> u64 {
-        let all = (self.header.ended / PER_PORTION) as u64;
-        self.begin + self.header.ended_begin() as u64 + portion % all * PORTION as u64
+    fn portion_offset(&self, portion: u64) -> usize {
+        let all = (self.ended / PER_PORTION) as u64;
+        Header::ENDED_BEGIN + (portion % all) as usize * PORTION
     }
 
     fn count_change(&mut self) {
-        let begun = self.words(0)[BEGUN];
+        self.changes += 1;
         fence(Release);
-        self.set(BEGUN, begun.wrapping_add(1));
-    }
-
-    fn words(&self, offset: usize) -> &[u64] {
-        bytemuck::cast_slice(&self.map[offset..offset + ENTRY])
-    }
-
-    fn write(&mut self, offset: usize, words: &[u64]) {
-        let place = &mut self.map[offset..offset + size_of_val(words)];
-        place.copy_from_slice(bytemuck::cast_slice(words));
+        self.set(BEGUN, self.changes);
     }
 
     fn set(&mut self, word: usize, value: u64) {
-        self.write(word * size_of::<u64>(), &[value]);
+        self.part.write(word * size_of::<u64>(), &[value]);
     }
 }
 

@@ -345,7 +345,7 @@ fn a_file_that_changes_in_any_way_does_no_harm() {
                 random.u64(..PAGE as u64),
                 header.worker(1) + random.u64(..24),
                 header.worker(1) + PAGE as u64 + random.u64(..100 * ENTRY as u64),
-                header.worker(1) + header.ended_begin() as u64 + random.u64(..50 * ENTRY as u64),
+                header.worker(1) + Header::ENDED_BEGIN as u64 + random.u64(..50 * ENTRY as u64),
             ];
             let offset = random.choice(where_it_matters).expect("one of four");
             let bytes: Vec<u8> =

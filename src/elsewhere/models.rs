@@ -1,0 +1,217 @@
+//! What a process reads while another one writes, in all orders that there are: `scripts/models`.
+
+use super::layout::{ENTRY_WORDS, Header, PAGE, Seal};
+use super::reader::{Reader, find};
+use super::words::{Part, Source};
+use super::*;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use loom::thread;
+use progress::{End, Key, Numbers, Outcome, RequestId, Response};
+use std::sync::Mutex;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const TIME_TO_LIVE: u64 = 30_000;
+/// How many requests that have ended have a place.
+const ENDED: usize = 2;
+/// How many words of an entry are written and read at once: half of them, which has all that can go wrong with more pieces, or, where
+/// it is not about what is written meanwhile, all.
+const HALF: usize = ENTRY_WORDS / 2;
+const WHOLE: usize = ENTRY_WORDS;
+/// Words that are pieces by themselves.
+const STATE: usize = 3;
+
+/// The words of one worker, of which others see each piece as it was at some time, in no order but what fences make.
+#[derive(Clone)]
+struct Memory {
+    /// Which of the contents each piece has.
+    pieces: Arc<Vec<AtomicUsize>>,
+    /// How many words those of entries have.
+    size: usize,
+    contents: std::sync::Arc<Mutex<Vec<Vec<u64>>>>,
+}
+
+impl Memory {
+    fn new(size: usize) -> Self {
+        let count = STATE + (Header::worker_size_of(ENDED) - PAGE) / (size * size_of::<u64>());
+        let pieces = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        Self { pieces: Arc::new(pieces), contents: std::sync::Arc::new(Mutex::new(vec![vec![0; size]])), size }
+    }
+
+    /// The pieces from an offset on, with the words of each.
+    fn at(&self, offset: usize) -> (impl Iterator<Item = &AtomicUsize>, usize) {
+        let (first, size) = match offset.checked_sub(PAGE) {
+            None => (offset / size_of::<u64>(), 1),
+            Some(offset) => (STATE + offset / size_of::<u64>() / self.size, self.size),
+        };
+        (self.pieces[first..].iter(), size)
+    }
+}
+
+impl Source for Memory {
+    fn read(&self, offset: u64, words: &mut [u64]) -> bool {
+        // There is one worker.
+        let (pieces, size) = self.at(offset as usize - PAGE);
+        for (words, piece) in words.chunks_mut(size).zip(pieces) {
+            let content = piece.load(Relaxed);
+            words.copy_from_slice(&self.contents.lock().expect("it is not shared")[content][..size]);
+        }
+        true
+    }
+}
+
+impl Part for Memory {
+    fn write(&mut self, offset: usize, words: &[u64]) {
+        let (pieces, size) = self.at(offset);
+        for (words, piece) in words.chunks(size).zip(pieces) {
+            let number = {
+                let mut contents = self.contents.lock().expect("it is not shared");
+                contents.push(words.to_vec());
+                contents.len() - 1
+            };
+            piece.store(number, Relaxed);
+        }
+    }
+
+    fn read(&self, offset: usize, words: &mut [u64]) {
+        Source::read(self, (PAGE + offset) as u64, words);
+    }
+
+    fn make_room(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn give_back(&self, _: usize, _: usize) {}
+}
+
+struct Model {
+    teller: Teller<Memory>,
+    reader: Reader<Memory>,
+}
+
+fn key() -> Key {
+    Key::new(b"not random at al")
+}
+
+fn subject(id: &[u8]) -> Subject {
+    key().subject(RequestId::new(id).expect("it is usable"))
+}
+
+fn model(size: usize) -> Model {
+    let (memory, seal) = (Memory::new(size), Seal::new(&key()));
+    let header = Header { boot: 0, workers: 1, ended: ENDED, time_to_live: TIME_TO_LIVE };
+    let reader = Reader::new(memory.clone(), header, seal, TIME_TO_LIVE);
+    Model { teller: Teller::new(memory, ENDED, seal), reader }
+}
+
+fn running(received: u64) -> Snapshot {
+    let numbers = Numbers::new(received, 0, Some(100), 0);
+    Snapshot { numbers, began: NOW, response: Response::Awaited, rate: None, outcome: None }
+}
+
+fn ended(received: u64) -> Snapshot {
+    let outcome = Outcome { status: 200, end: End::Whole, began: NOW, ended: NOW };
+    Snapshot::ended(Numbers::new(received, 0, Some(100), 0), true, outcome)
+}
+
+/// What is found of a request, and whether it has ended.
+fn look(reader: &mut Reader<Memory>, id: &[u8]) -> Option<(u64, bool)> {
+    let (subject, mut readers, mut adopted) = (subject(id), [reader], None);
+    let found = find(&mut readers, subject, NOW, &mut |one, snapshot| {
+        if one == subject {
+            adopted = Some((snapshot.numbers.received(), true));
+        }
+    });
+    let found = found.map(|(_, snapshot)| (snapshot.numbers.received(), false));
+    found.or(adopted)
+}
+
+/// Runs a model in all orders in which its threads can meet, and says how many there were.
+fn all_orders(model: impl Fn() + Sync + Send + 'static) {
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = count.clone();
+    loom::model(move || {
+        counted.fetch_add(1, Relaxed);
+        model();
+    });
+    println!("orders: {}", count.load(Relaxed));
+}
+
+#[test]
+fn a_request_is_found_whole_while_it_is_told() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(HALF);
+        let slot = teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        let reads = thread::spawn(move || look(&mut reader, b"a"));
+        teller.tell(slot, &running(2));
+        teller.tell(slot, &running(3));
+        let (received, is_over) = reads.join().expect("it reads").expect("it is known");
+        assert!((1..=3).contains(&received) && !is_over, "{received}");
+    });
+}
+
+#[test]
+fn a_request_is_found_while_it_ends_and_no_number_goes_back() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(WHOLE);
+        let slot = teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        [2, 3].into_iter().for_each(|received| teller.tell(slot, &running(received)));
+        assert_eq!(look(&mut reader, b"a"), Some((3, false)));
+        let reads = thread::spawn(move || look(&mut reader, b"a"));
+        teller.end(slot, Some(&ended(4)), TIME_TO_LIVE, NOW);
+        let found = reads.join().expect("it reads");
+        assert!(matches!(found, Some((3, false) | (4, true))), "{found:?}");
+    });
+}
+
+#[test]
+fn a_request_that_takes_a_place_over_is_not_taken_for_the_one_before() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(HALF);
+        let slot = teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        teller.tell(slot, &running(2));
+        assert_eq!(look(&mut reader, b"a"), Some((2, false)));
+        teller.end(slot, Some(&ended(3)), TIME_TO_LIVE, NOW);
+        let reads = thread::spawn(move || look(&mut reader, b"a"));
+        teller.begin(subject(b"b"), &running(4)).expect("there is room");
+        let found = reads.join().expect("it reads");
+        assert_eq!(found, Some((3, true)));
+    });
+}
+
+#[test]
+fn a_request_that_begins_is_found_from_then_on() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(WHOLE);
+        teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        assert_eq!(look(&mut reader, b"a"), Some((1, false)));
+        let reads = thread::spawn(move || {
+            let found = look(&mut reader, b"b");
+            (reader, found)
+        });
+        teller.begin(subject(b"b"), &running(2)).expect("there is room");
+        let (mut reader, found) = reads.join().expect("it reads");
+        assert!(matches!(found, None | Some((2, false))), "{found:?}");
+        assert_eq!([look(&mut reader, b"a"), look(&mut reader, b"b")], [Some((1, false)), Some((2, false))]);
+    });
+}
+
+#[test]
+fn requests_that_end_one_after_the_other_are_all_heard_of() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(WHOLE);
+        let slots = [b"a", b"b"].map(|id| teller.begin(subject(id), &running(1)).expect("there is room"));
+        assert_eq!(look(&mut reader, b"b"), Some((1, false)));
+        let reads = thread::spawn(move || {
+            let mut heard = Vec::new();
+            reader.catch_up(NOW, &mut |subject, _| heard.push(subject));
+            (reader, heard)
+        });
+        for slot in slots {
+            teller.end(slot, Some(&ended(2)), TIME_TO_LIVE, NOW);
+        }
+        let (mut reader, mut heard) = reads.join().expect("it reads");
+        reader.catch_up(NOW, &mut |subject, _| heard.push(subject));
+        assert_eq!(heard, [subject(b"a"), subject(b"b")]);
+    });
+}
