@@ -4,24 +4,26 @@ use crate::churn::{Seed, number};
 use fastrand::Rng;
 use rustix::net::sockopt::set_socket_linger;
 use serde_json::Value;
+use std::any::Any;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::suite::Test;
-use testkit::{Backend, Client, Host, Level, Rule, Site, wait};
+use testkit::{Backend, Client, Events, Host, Level, Rule, Site, wait};
 
 pub const TESTS: &[Test] = &[Test::with_workers("hostile::whatever_clients_send_numbers_stay_right", clients)];
 
 /// How long they come, in seconds.
 const SECONDS: u64 = 4;
-/// How many are there at once, and how many ask.
-const CLIENTS: usize = 6;
-const ASKING: usize = 2;
+/// How many are there at once, how many poll, and how many ask for whatever.
+const CLIENTS: u64 = 6;
+const ASKING: u64 = 2;
+const PRYING: u64 = 1;
 /// How soon after a request is gone its end is known.
 const SOON: Duration = Duration::from_secs(1);
 /// How often a plan that has failed is tried again with a part of it.
@@ -55,12 +57,32 @@ enum Ending {
     HalfCloses,
 }
 
-/// What those who ask have to know of an id: how much can have been received.
-type Known = Mutex<HashMap<String, usize>>;
+/// What those who ask have to know of a request: how much can have been received, and whose it is.
+struct Known {
+    body: usize,
+    plan: Arc<Plan>,
+}
+
+/// Clients that come, and those who ask how far they are.
+struct Crowd {
+    address: SocketAddr,
+    seed: u64,
+    known: Mutex<HashMap<String, Known>>,
+    is_over: AtomicBool,
+    clients: AtomicUsize,
+    polls: AtomicUsize,
+    others: AtomicUsize,
+    /// The first plan that something was not right with, and what that was.
+    failed: Mutex<Option<Failure>>,
+}
+
+type Failure = (Arc<Plan>, Box<dyn Any + Send>);
 
 fn site(workers: usize, backend: &Backend) -> Site {
     let site = Site::new().workers(workers).file("file", 300_000);
     let site = site.rule(Rule::path("/progress-full").show_as("full"));
+    let site = site.rule(Rule::path("/progress-events").set("progress.stream", ()).respond(404, "no id\n"));
+    let site = site.rule(Rule::path("/list").set("progress.list", "ids"));
     let site = site.rule(Rule::prefix("/get").set("progress.methods", ["GET", "HEAD", "POST"]).track().files());
     let site = site.rule(Rule::prefix("/now").track().respond(200, "x"));
     let site = site.rule(Rule::all().track().stream_to(backend.address()));
@@ -74,49 +96,26 @@ fn clients(workers: usize) {
     let backend = Backend::answering();
     let site = site(workers, &backend);
     let is_lighttpd2 = matches!(Host::choose(), Ok(Host::Lighttpd2(_)));
-    let failed = Mutex::new(None);
-    site.serve(|server| {
-        let (known, is_over, count) = (Known::default(), AtomicBool::new(false), AtomicUsize::new(0));
-        let asked = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            let asking: Vec<_> =
-                (0..ASKING).map(|_| scope.spawn(|| ask(server.address(), &known, &is_over, &asked))).collect();
-            let coming: Vec<_> = (0..CLIENTS as u64)
-                .map(|number| {
-                    let (known, count, failed) = (&known, &count, &failed);
-                    scope.spawn(move || {
-                        let random = &mut Rng::with_seed(seed.0.wrapping_add(number));
-                        let begin = Instant::now();
-                        while begin.elapsed() < time && failed.lock().expect("nobody panics").is_none() {
-                            let plan = Plan::new(random, count.fetch_add(1, Relaxed), is_lighttpd2);
-                            let followed = catch_unwind(AssertUnwindSafe(|| follow(server.address(), &plan, known)));
-                            if let Err(panic) = followed {
-                                failed.lock().expect("nobody panics").get_or_insert((plan, panic));
-                            }
-                        }
-                    })
-                })
-                .collect();
-            coming.into_iter().for_each(|client| client.join().expect("its panics are caught"));
-            is_over.store(true, Relaxed);
-            asking.into_iter().for_each(|one| one.join().expect("what is told is right"));
-        });
-        if failed.lock().expect("nobody panics").is_none() {
-            let [clients, polls] = [&count, &asked].map(|number| number.load(Relaxed));
-            assert!(clients > 20 && polls > 20, "{clients} clients, {polls} polls");
-            println!("figure: {clients} clients and {polls} polls with {workers} workers");
+    let failed = site.serve(|server| {
+        let crowd = Crowd::new(server.address(), seed.0);
+        crowd.while_others_ask(|| crowd.come(time, is_lighttpd2));
+        let failed = crowd.failed.into_inner().expect("nobody panics");
+        if failed.is_none() {
+            let [clients, polls, others] = [crowd.clients, crowd.polls, crowd.others].map(AtomicUsize::into_inner);
+            assert!(clients > 20 && polls > 20 && others > 5, "{clients} clients, {polls} polls, {others} others");
+            println!("figure: {clients} clients, {polls} polls and {others} streams, lists and the like with {workers} workers");
             // What the server writes of its own accord is all that it writes.
-            let text = "mod_progress";
             let own: Vec<_> = server
                 .log()
                 .into_iter()
                 .filter(|line| line.text.contains("progress.") || line.text.contains("internal"))
                 .collect();
-            assert!(own.is_empty(), "{text} says {own:?}");
+            assert!(own.is_empty(), "the module says {own:?}");
         }
+        failed
     });
-    if let Some((plan, panic)) = failed.into_inner().expect("nobody panics") {
-        eprintln!("as short as it was found: {:?}", shrink(&site, plan));
+    if let Some((plan, panic)) = failed {
+        eprintln!("as short as it was found: {:?}", shrink(&site, (*plan).clone()));
         std::panic::resume_unwind(panic);
     }
 }
@@ -124,8 +123,15 @@ fn clients(workers: usize) {
 /// A plan that still fails by itself, with less in it if that can be.
 fn shrink(site: &Site, mut plan: Plan) -> Plan {
     let fails = |plan: &Plan| {
-        let alone = || site.serve(|server| follow(server.address(), plan, &Known::default()));
-        (0..3).any(|_| catch_unwind(AssertUnwindSafe(alone)).is_err())
+        let plan = Arc::new(plan.clone());
+        let alone = || {
+            site.serve(|server| {
+                let crowd = Crowd::new(server.address(), 0);
+                crowd.while_others_ask(|| crowd.follow(&plan));
+                crowd.failed.into_inner().expect("nobody panics").is_some()
+            })
+        };
+        (0..3).any(|_| catch_unwind(AssertUnwindSafe(alone)).unwrap_or(true))
     };
     if !fails(&plan) {
         eprintln!("it needs others beside it");
@@ -233,10 +239,203 @@ impl Request {
     }
 }
 
-/// Does what is planned, and then sees that all of it has come to an end.
-fn follow(address: SocketAddr, plan: &Plan, known: &Known) {
-    let ids: Vec<_> = plan.requests.iter().filter_map(|request| Some((request.id.clone()?, request.body))).collect();
-    known.lock().expect("nobody panics").extend(ids.iter().cloned());
+impl Crowd {
+    fn new(address: SocketAddr, seed: u64) -> Self {
+        let [clients, polls, others] = [0; 3].map(AtomicUsize::new);
+        let (known, failed) = (Mutex::default(), Mutex::default());
+        Self { address, seed, known, is_over: AtomicBool::new(false), clients, polls, others, failed }
+    }
+
+    fn random(&self, number: u64) -> Rng {
+        Rng::with_seed(self.seed.wrapping_add(number))
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.lock().expect("nobody panics").is_some()
+    }
+
+    /// Does something about a plan, and keeps in mind if that is not right; whether it is.
+    fn sees(&self, plan: &Arc<Plan>, check: impl FnOnce()) -> bool {
+        let seen = catch_unwind(AssertUnwindSafe(check));
+        if let Err(panic) = seen {
+            self.failed.lock().expect("nobody panics").get_or_insert((Arc::clone(plan), panic));
+            return false;
+        }
+        true
+    }
+
+    fn while_others_ask(&self, comes: impl FnOnce()) {
+        thread::scope(|scope| {
+            (0..ASKING).for_each(|_| drop(scope.spawn(|| self.poll())));
+            (0..PRYING).for_each(|number| drop(scope.spawn(move || self.pry(&mut self.random(1_000 + number)))));
+            comes();
+            self.is_over.store(true, Relaxed);
+        });
+    }
+
+    /// Clients come for so long, some at a time.
+    fn come(&self, time: Duration, is_lighttpd2: bool) {
+        thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                scope.spawn(move || {
+                    let (random, begin) = (&mut self.random(number), Instant::now());
+                    while begin.elapsed() < time && !self.has_failed() {
+                        let number = self.clients.fetch_add(1, Relaxed);
+                        self.follow(&Arc::new(Plan::new(random, number, is_lighttpd2)));
+                    }
+                });
+            }
+        });
+    }
+
+    /// Does what is planned, and then sees that all of it has come to an end.
+    fn follow(&self, plan: &Arc<Plan>) {
+        let with_ids = || plan.requests.iter().filter_map(|request| Some((request.id.clone()?, request.body)));
+        let known = with_ids().map(|(id, body)| (id, Known { body, plan: Arc::clone(plan) }));
+        self.known.lock().expect("nobody panics").extend(known);
+        self.sees(plan, || {
+            send(self.address, plan);
+            let mut client = Client::connect(self.address);
+            for (id, _) in with_ids() {
+                let what = format!("{id} has come to an end");
+                let ended =
+                    wait::within(SOON.mul_f64(wait::patience().max(3.0)), &what, || match poll(&mut client, &id) {
+                        report if report["state"] == "running" => Err(report.to_string()),
+                        _ => Ok(()),
+                    });
+                ended.unwrap_or_else(|error| panic!("{error}"));
+            }
+        });
+        let mut known = self.known.lock().expect("nobody panics");
+        with_ids().for_each(|(id, _)| drop(known.remove(&id)));
+    }
+
+    /// What is known now of each request that is there.
+    fn there(&self) -> Vec<(String, usize, Arc<Plan>)> {
+        let known = self.known.lock().expect("nobody panics");
+        known.iter().map(|(id, known)| (id.clone(), known.body, Arc::clone(&known.plan))).collect()
+    }
+
+    /// Polls those that are there: no number goes back, and none is more than it can be.
+    fn poll(&self) {
+        let mut client = Client::connect(self.address);
+        let mut last: HashMap<String, [u64; 3]> = HashMap::new();
+        while !self.is_over.load(Relaxed) {
+            for (id, body, plan) in self.there() {
+                let is_right = self.sees(&plan, || {
+                    let report = poll(&mut client, &id);
+                    self.polls.fetch_add(1, Relaxed);
+                    let Some(now) = numbers(&report, body) else { return };
+                    if let Some(before) = last.insert(id, now) {
+                        let goes_back = before.iter().zip(&now).any(|(before, now)| now < before);
+                        assert!(!goes_back, "{report} after {before:?}");
+                    }
+                });
+                if !is_right {
+                    return;
+                }
+            }
+            if last.len() > 10_000 {
+                last.clear();
+            }
+        }
+    }
+
+    /// Opens streams and lists, leaves them at any time, and asks with whatever bytes.
+    fn pry(&self, random: &mut Rng) {
+        while !self.is_over.load(Relaxed) {
+            let Some((id, body, plan)) = random.choice(self.there()) else { continue };
+            let is_right = self.sees(&plan, || {
+                match random.u8(..4) {
+                    0 => self.listen(random, &id, body),
+                    1 => self.list(random),
+                    _ => self.ask_nonsense(random, &id),
+                }
+                self.others.fetch_add(1, Relaxed);
+            });
+            if !is_right {
+                return;
+            }
+        }
+    }
+
+    fn listen(&self, random: &mut Rng, id: &str, body: usize) {
+        let (mut target, mut headers) = (format!("/progress-events?X-Progress-Id={id}"), String::new());
+        if random.bool() {
+            target.push_str(
+                random
+                    .choice(["&interval=0", "&interval=-1", "&bytes=x", "&bytes=18446744073709551616"])
+                    .expect("some"),
+            );
+        }
+        if random.u8(..3) == 0 {
+            let last = random.choice(["end", "END", "end ", "", "\u{e9}", "end\tend"]).expect("some");
+            headers = format!("Last-Event-ID: {last}\r\n");
+        }
+        let mut events = Events::ask(Client::connect(self.address), &target, &headers);
+        match events.head.status {
+            204 => return,
+            status => assert_eq!(status, 200, "{:?}", events.head),
+        }
+        // More come only where something moves.
+        if random.bool() {
+            numbers(&events.next_event().expect("the first one comes").json(), body);
+        }
+    }
+
+    fn list(&self, random: &mut Rng) {
+        let mut client = Client::connect(self.address);
+        let query =
+            random.choice(["", "?state=running", "?sort=received&limit=3", "?sort=none", "?limit=-1"]).expect("some");
+        client.request("GET", &format!("/list{query}"), "", b"");
+        if random.bool() {
+            return;
+        }
+        let answer = client.answer();
+        match answer.status {
+            400 => {}
+            status => {
+                assert_eq!(status, 200, "{answer:?}");
+                let list: Value =
+                    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()));
+                for request in list["requests"].as_array().expect("a list") {
+                    numbers(request, usize::MAX);
+                }
+            }
+        }
+    }
+
+    /// Polls with any bytes in the query string and in headers; what comes is a report, or says why there is none.
+    fn ask_nonsense(&self, random: &mut Rng, id: &str) {
+        let mut noise = |most| (0..random.usize(..most)).map(|_| random.u8(33..=255)).collect::<Vec<_>>();
+        let (query, header) =
+            ([b"X-Progress-Id=", noise(40).as_slice(), b"&", &noise(40), id.as_bytes()].concat(), noise(40));
+        let mut client = Client::connect(self.address);
+        client.send(
+            [
+                b"GET /progress-full?",
+                query.as_slice(),
+                b" HTTP/1.1\r\nHost: x\r\nX-Progress-ID: ",
+                &header,
+                b"\r\n\r\n",
+            ]
+            .concat(),
+        );
+        let answer = client.answer();
+        match answer.status {
+            400 | 404 => {}
+            status => {
+                assert_eq!(status, 200, "{answer:?}");
+                let report =
+                    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()));
+                numbers(&report, usize::MAX);
+            }
+        }
+    }
+}
+
+/// Sends what is planned, and goes.
+fn send(address: SocketAddr, plan: &Plan) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
@@ -256,18 +455,22 @@ fn follow(address: SocketAddr, plan: &Plan, known: &Known) {
             drain(&mut stream);
         }
     }
-    drop(stream);
-    let mut client = Client::connect(address);
-    for (id, _) in &ids {
-        let what = format!("{id} has come to an end");
-        let ended = wait::within(SOON.mul_f64(wait::patience().max(3.0)), &what, || match poll(&mut client, id) {
-            report if report["state"] == "running" => Err(report.to_string()),
-            _ => Ok(()),
-        });
-        ended.unwrap_or_else(|error| panic!("{error}"));
-    }
-    let mut known = known.lock().expect("nobody panics");
-    known.retain(|id, _| !ids.iter().any(|(other, _)| other == id));
+}
+
+/// How far a request is, in numbers that never go back; `None` where nothing is known of it.
+fn numbers(report: &Value, body: usize) -> Option<[u64; 3]> {
+    let number = |name: &str| report[name].as_u64().unwrap_or(0);
+    let rank = match report["state"].as_str() {
+        Some("unknown") => return None,
+        Some("running") => 0,
+        Some("done" | "error") => 1,
+        other => panic!("{other:?}: {report}"),
+    };
+    let now = [rank, number("received"), number("sent")];
+    assert!(now[1] <= body as u64, "{report}, of {body}");
+    assert!(report["response_size"].is_null() || now[2] <= number("response_size"), "{report}");
+    assert!(report["request_size"].is_null() || now[1] <= number("request_size"), "{report}");
+    Some(now)
 }
 
 fn drain(stream: &mut TcpStream) {
@@ -287,37 +490,6 @@ fn poll(client: &mut Client, id: &str) -> Value {
     let answer = answer.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
-}
-
-/// Asks for those that are there: no number goes back, and none is more than it can be.
-fn ask(address: SocketAddr, known: &Known, is_over: &AtomicBool, asked: &AtomicUsize) {
-    let mut client = Client::connect(address);
-    let mut last: HashMap<String, [u64; 3]> = HashMap::new();
-    while !is_over.load(Relaxed) {
-        let ids: Vec<_> = known.lock().expect("nobody panics").iter().map(|(id, body)| (id.clone(), *body)).collect();
-        for (id, body) in ids {
-            let report = poll(&mut client, &id);
-            asked.fetch_add(1, Relaxed);
-            let number = |name: &str| report[name].as_u64().unwrap_or(0);
-            let rank = match report["state"].as_str() {
-                Some("unknown") => continue,
-                Some("running") => 0,
-                Some("done" | "error") => 1,
-                other => panic!("{id}: {other:?}"),
-            };
-            let now = [rank, number("received"), number("sent")];
-            assert!(now[1] <= body as u64, "{id}: {report}, of {body}");
-            assert!(report["response_size"].is_null() || now[2] <= number("response_size"), "{id}: {report}");
-            assert!(report["request_size"].is_null() || now[1] <= number("request_size"), "{id}: {report}");
-            if let Some(before) = last.insert(id.clone(), now) {
-                let goes_back = before.iter().zip(&now).any(|(before, now)| now < before);
-                assert!(!goes_back, "{id}: {report} after {before:?}");
-            }
-        }
-        if last.len() > 10_000 {
-            last.clear();
-        }
-    }
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
