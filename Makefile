@@ -9,7 +9,7 @@ BUILT = $(TARGET)/release/$(NAME)
 MARK = MOD_PROGRESS_IN_RUST
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo fuzz verify install uninstall manual deb dist distcheck check test bench bench-quick client screenshots help
+.PHONY: all demo fuzz verify install uninstall manual deb dist distcheck check test bench bench-quick soak client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -99,6 +99,9 @@ bench: bench-hosts ## measure the module beside what else there is, for half an 
 
 bench-quick: bench-hosts ## the same in three minutes, not for quoting
 	@$(TARGET)/release/comparison --quick
+
+soak: bench-hosts ## put a host under mixed load for MINUTES= (60): what it takes has to stay as it is; report in target/soak/
+	@$(TARGET)/release/comparison --soak $(or $(MINUTES),60)
 
 .PHONY: bench-hosts
 bench-hosts:

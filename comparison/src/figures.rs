@@ -1,5 +1,6 @@
 //! What comes out: figures, parts, and the whole comparison.
 
+use crate::plot::Line;
 use crate::statistics::Measured;
 use serde_json::{Value, json};
 
@@ -79,20 +80,12 @@ impl Figure {
     }
 }
 
-/// Points of a line in a plot.
-#[derive(Clone, Debug)]
-pub struct Curve {
-    pub subject: Subject,
-    pub name: String,
-    pub points: Vec<(f64, f64)>,
-}
-
 /// The figures of a part, or why there are none.
 pub struct Part {
     pub number: u32,
     pub title: &'static str,
     pub figures: Vec<Figure>,
-    pub curves: Vec<Curve>,
+    pub curves: Vec<Line>,
     /// What was left out, or went wrong.
     pub notes: Vec<String>,
     pub has_failed: bool,

@@ -2,7 +2,8 @@
 //!
 //! Each file in `parts` measures one part, and says what it needs for that; a part that cannot run here is left out, with the
 //! reason. The figures are shown on the terminal, and written to `report.json` and `report.html`. The program ends with
-//! status 1 where a part failed; a target that is missed is shown, and is no failure.
+//! status 1 where a part failed; a target that is missed is shown, and is no failure. With `--soak MINUTES` a host is put under
+//! mixed load for that time instead, and what it takes has to stay as it is ([`soak`]).
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -17,6 +18,8 @@ mod html;
 mod lab;
 mod options;
 mod parts;
+mod plot;
+mod soak;
 mod statistics;
 mod table;
 mod wrk;
@@ -41,10 +44,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and reports; `false` where a part failed.
+/// Measures and reports; `false` where a part failed, or a soak is not flat.
 fn measure(options: &Options) -> Result<bool, String> {
     raise_limit_of_files();
     let lab = Lab::look_around(options.length);
+    if let Some(time) = options.soak {
+        return soak::run(&lab, time, &options.out);
+    }
     let mut comparison = Comparison {
         about: lab.about(),
         is_on_stand_in: lab.is_on_stand_in(),

@@ -2,8 +2,9 @@
 
 use crate::parts;
 use std::path::PathBuf;
+use std::time::Duration;
 
-pub const USAGE: &str = "usage: comparison [--quick | --smoke] [--parts 1,2,...] [--out FOLDER]";
+pub const USAGE: &str = "usage: comparison [--quick | --smoke] [--parts 1,2,... | --soak MINUTES] [--out FOLDER]";
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub length: Length,
     /// Numbers of parts.
     pub parts: Vec<u32>,
+    /// How long to put a host under load instead.
+    pub soak: Option<Duration>,
     /// Where the reports go.
     pub out: PathBuf,
 }
@@ -32,7 +35,8 @@ impl Options {
         let mut options = Self {
             length: Length::Full,
             parts: parts::ALL.iter().map(|plan| plan.number).collect(),
-            out: default_out(),
+            soak: None,
+            out: PathBuf::new(),
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -45,8 +49,17 @@ impl Options {
                     let parts: Result<_, _> = value()?.split(',').map(str::parse).collect();
                     options.parts = parts.map_err(|error| format!("--parts: {error}; {USAGE}"))?;
                 }
+                "--soak" => {
+                    let minutes = value()?.parse().ok().and_then(|minutes: f64| {
+                        Duration::try_from_secs_f64(minutes * 60.0).ok().filter(|time| !time.is_zero())
+                    });
+                    options.soak = Some(minutes.ok_or(format!("--soak takes a number of minutes; {USAGE}"))?);
+                }
                 _ => return Err(format!("{argument} is not known; {USAGE}")),
             }
+        }
+        if options.out.as_os_str().is_empty() {
+            options.out = default_out(if options.soak.is_some() { "soak" } else { "bench" });
         }
         Ok(options)
     }
@@ -63,11 +76,11 @@ impl Length {
     }
 }
 
-/// `bench` in the target directory that this program was built in.
-fn default_out() -> PathBuf {
+/// A folder in the target directory that this program was built in.
+fn default_out(name: &str) -> PathBuf {
     let program = std::env::current_exe().ok();
     let target = program.as_deref().and_then(|program| program.ancestors().nth(2));
-    target.map_or_else(|| "bench".into(), |target| target.join("bench"))
+    target.map_or_else(|| name.into(), |target| target.join(name))
 }
 
 #[cfg(test)]
@@ -79,7 +92,9 @@ mod tests {
         let parse = |line: &str| Options::parse(line.split_whitespace().map(String::from));
         let options = parse("--quick --parts 1,6 --out there").unwrap();
         assert_eq!((options.length, options.parts, options.out), (Length::Quick, vec![1, 6], "there".into()));
-        for wrong in ["--parts", "--parts x", "quick"] {
+        let options = parse("--soak 1.5").unwrap();
+        assert_eq!((options.soak, options.out.ends_with("soak")), (Some(Duration::from_secs(90)), true));
+        for wrong in ["--parts", "--parts x", "quick", "--soak x", "--soak 0", "--soak -1"] {
             assert!(parse(wrong).unwrap_err().contains(USAGE), "{wrong}");
         }
     }

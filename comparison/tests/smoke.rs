@@ -1,8 +1,8 @@
-//! Runs each part of the benchmarks once, as short as it can be.
+//! Runs each part of the benchmarks once, and a soak, as short as they can be.
 
 use std::process::{Command, ExitCode};
 use testkit::output;
-use testkit::suite::{self, Completion, Failed};
+use testkit::suite::{self, Completion, Failed, Need};
 
 /// Numbers of the parts, and what they are of.
 const PARTS: [(u32, &str); 8] = [
@@ -15,6 +15,21 @@ const PARTS: [(u32, &str); 8] = [
     (7, "other_servers"),
     (8, "push"),
 ];
+
+/// Much too short to be judged: what is looked at is whether each client is answered rightly, and the report is written.
+fn soak() -> Result<Completion, Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut soak = Command::new(env!("CARGO_BIN_EXE_comparison"));
+    soak.args(["--soak", "0.1", "--out"]).arg(folder.path());
+    let soak = output(soak)?;
+    if !soak.status.success() {
+        let said = [soak.stdout, soak.stderr].concat();
+        return Err(format!("{}: {}", soak.status, String::from_utf8_lossy(&said)).into());
+    }
+    let rows = std::fs::read_to_string(folder.path().join("soak.csv"))?.lines().count();
+    let page = std::fs::read_to_string(folder.path().join("soak.html"))?;
+    if rows > 5 && page.matches("<svg").count() == 3 { Ok(Completion::Completed) } else { Err(page.into()) }
+}
 
 fn run(number: u32) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir()?;
@@ -36,7 +51,8 @@ fn run(number: u32) -> Result<Completion, Failed> {
 }
 
 fn main() -> ExitCode {
-    let trials = PARTS.map(|(number, name)| suite::trial(name, &[], move || run(number)));
+    let parts = PARTS.map(|(number, name)| suite::trial(name, &[], move || run(number)));
+    let trials: Vec<_> = parts.into_iter().chain([suite::trial("soak", &[Need::Host], soak)]).collect();
     // What is measured at the same time would disturb the other.
-    suite::run(trials.into(), Some(1)).exit_code()
+    suite::run(trials, Some(1)).exit_code()
 }

@@ -55,3 +55,4 @@ pub use response::HttpResponse;
 pub use running::{RunningHost, Stopped};
 pub use rustix::process::Signal;
 pub use site::{Checked, Rule, Site};
+pub use usage::Usage;

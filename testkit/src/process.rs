@@ -2,7 +2,8 @@
 
 use crate::child::OwnedChild;
 use crate::log::Line;
-use crate::{usage, wait};
+use crate::usage::{self, Usage};
+use crate::wait;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
@@ -64,7 +65,12 @@ impl Process {
 
     /// The memory that it and its descendants have in use, in bytes.
     pub fn memory(&self) -> u64 {
-        usage::family(self.child.id()).into_iter().map(usage::memory).sum()
+        self.usage().memory
+    }
+
+    /// What it and its descendants have of the system.
+    pub fn usage(&self) -> Usage {
+        usage::family(self.child.id()).into_iter().map(Usage::of).sum()
     }
 
     /// The processor time that it and its descendants took so far, user and system, in seconds.

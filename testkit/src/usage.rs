@@ -1,6 +1,7 @@
 //! What the system says of a process and its descendants.
 
 use std::fs;
+use std::iter::Sum;
 
 /// A process and all its descendants, itself first.
 pub fn family(id: u32) -> Vec<u32> {
@@ -28,15 +29,69 @@ pub fn processor_time(id: u32) -> f64 {
     spent.sum::<u64>() as f64 / 1e9
 }
 
-/// The memory of a process that is in use, in bytes; 0 where it has ended.
-pub fn memory(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+/// What a process has of the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The memory that is in use, in bytes.
+    pub memory: u64,
+    /// The part of it that belongs to no file, in bytes.
+    pub anonymous: u64,
+    /// Open files, with sockets.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+impl Usage {
+    /// Of this process; nothing where it has ended.
+    pub fn of(id: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let kilobytes = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
+        };
+        let descriptors = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().count() as u64;
+        Self {
+            memory: kilobytes("VmRSS") * 1024,
+            anonymous: kilobytes("RssAnon") * 1024,
+            descriptors,
+            threads: threads(id).count() as u64,
+        }
+    }
+}
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            memory: sum.memory + one.memory,
+            anonymous: sum.anonymous + one.anonymous,
+            descriptors: sum.descriptors + one.descriptors,
+            threads: sum.threads + one.threads,
+        })
+    }
 }
 
 /// The directories of a process's threads.
 fn threads(id: u32) -> impl Iterator<Item = String> {
     let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
     threads.map(|thread| thread.path().display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn what_this_process_opens_is_counted() {
+        let id = std::process::id();
+        let before = Usage::of(id);
+        assert!(before.anonymous > 0 && before.memory > before.anonymous && before.threads > 0, "{before:?}");
+        let open: Vec<_> = (0..500).map(|_| File::open("/dev/null").unwrap()).collect();
+        // Other tests open a few, and close them.
+        assert!(Usage::of(id).descriptors > before.descriptors + 400);
+        drop(open);
+        assert!(Usage::of(id).descriptors < before.descriptors + 100);
+        assert_eq!([Usage::of(u32::MAX)].into_iter().sum::<Usage>(), Usage::default());
+    }
 }

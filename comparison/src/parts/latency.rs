@@ -3,8 +3,9 @@
 use super::polls::{KINDS, prepare, with_equal_answers};
 use super::{Findings, Plan};
 use crate::benchmark_site::{BenchmarkHost, BenchmarkSite, LARGE};
-use crate::figures::{Curve, Figure};
+use crate::figures::Figure;
 use crate::lab::Lab;
+use crate::plot::Line;
 use crate::statistics::{Measured, percentile};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -57,7 +58,7 @@ fn run(lab: &Lab, findings: &mut Findings) -> Result<(), String> {
             let most = all.len() as f64 / 2.0;
             let points = (0..).map(|step| 2_f64.powi(step)).take_while(|of| *of <= most);
             let points = points.map(|of| (of, percentile(&mut all, 1.0 - 1.0 / of))).collect();
-            findings.curves.push(Curve { subject, name: name.into(), points });
+            findings.curves.push(Line { name: format!("{}: {name}", subject.name()), points });
         }
         for (share, name) in PERCENTILES {
             let mut at = |which: usize| -> Vec<f64> {

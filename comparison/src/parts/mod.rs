@@ -10,8 +10,9 @@ pub mod scale;
 mod sharing;
 mod stopping;
 
-use crate::figures::{Curve, Figure, Part};
+use crate::figures::{Figure, Part};
 use crate::lab::Lab;
+use crate::plot::Line;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct Findings {
     pub figures: Vec<Figure>,
-    pub curves: Vec<Curve>,
+    pub curves: Vec<Line>,
     pub notes: Vec<String>,
 }
 
