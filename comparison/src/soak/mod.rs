@@ -16,17 +16,16 @@ use load::Load;
 use series::{Sample, Verdict, judge};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use testkit::{Usage, head, wait};
+use testkit::{Usage, wait};
 
-/// How many samples there are at least, and what is between two of them at most and at least.
-const SAMPLES: u32 = 240;
-const INTERVALS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
+/// The time between two samples, and the least time that is judged: by the end of its first quarter each piece of the table's
+/// memory has been in use.
+const INTERVAL: Duration = Duration::from_secs(5);
+const JUDGED: Duration = Duration::from_secs(20 * 60);
 /// The report is written anew after so many samples.
 const WRITTEN: usize = 60;
 /// The part of the time that load goes on before anything counts, and the most of that.
 const WARMING: (u32, Duration) = (10, Duration::from_secs(120));
-/// How many requests it has served before.
-const FIRST: usize = 50_000;
 /// The most memory of the host as it rests, in what it had as it rested before.
 const AT_REST: f64 = 1.05;
 
@@ -40,12 +39,10 @@ pub fn run(lab: &Lab, time: Duration, out: &Path) -> Result<bool, String> {
     let about = lab.about();
     let hosts = Hosts::start(host)?;
     let load = Load::new(&hosts);
-    // Each piece of the table's memory has been in use then.
-    hosts.steady.many(FIRST, |number| head("POST", &format!("/now?X-Progress-Id=first{number}"), "", Some(0)));
     load.during(|| sleep_while(&load, (time / WARMING.0).min(WARMING.1)))?;
     let before = at_rest(&hosts, None)?;
     let (mut samples, begin) = (Vec::new(), Instant::now());
-    let interval = (time / SAMPLES).clamp(INTERVALS[0], INTERVALS[1]);
+    let interval = INTERVAL.min(time / 10);
     load.during(|| {
         load.take_answers();
         let mut spent = Spent::so_far(&hosts, &load);
@@ -59,11 +56,7 @@ pub fn run(lab: &Lab, time: Duration, out: &Path) -> Result<bool, String> {
         Ok(())
     })?;
     let after = at_rest(&hosts, Some(before))?;
-    let verdicts = if samples.len() >= SAMPLES as usize {
-        resting(before, after).chain(judge(&samples)).collect()
-    } else {
-        vec![]
-    };
+    let verdicts = if time >= JUDGED { resting(before, after).chain(judge(&samples)).collect() } else { vec![] };
     report::write(out, &about, &samples, &verdicts)?;
     let requests = load.requests();
     hosts.stop()?;
@@ -82,20 +75,19 @@ fn resting(before: Usage, after: Usage) -> impl Iterator<Item = Verdict> {
     .into_iter()
 }
 
-/// What the host has when nobody is connected any more: as few descriptors as before, if that comes to be.
+/// What the host has when nobody is connected any more, and nothing is known: as few descriptors as before, if that comes to be.
 fn at_rest(hosts: &Hosts, before: Option<Usage>) -> Result<Usage, String> {
     let usage = || hosts.steady.process().usage();
-    let calm = |last: &mut Usage| {
-        let now = usage();
-        let is_calm =
-            now.descriptors == last.descriptors && before.is_none_or(|before| now.descriptors <= before.descriptors);
-        *last = now;
-        if is_calm { Ok(now) } else { Err(format!("{} descriptors", now.descriptors)) }
-    };
-    std::thread::sleep(hosts::LIFETIME);
-    let mut last = usage();
+    wait::within(hosts::LIFETIME + wait::deadline(), "nothing is known", || {
+        let text = hosts.steady.get("/metrics").text();
+        if text.contains("mod_progress_requests_known 0\n") { Ok(()) } else { Err(text) }
+    })?;
+    // What is empty is given back once a second.
+    std::thread::sleep(Duration::from_secs(2));
+    let is_calm = |now: &Usage| before.is_none_or(|before| now.descriptors <= before.descriptors);
     // What does not come to rest is told by the verdict.
-    Ok(wait::within(wait::deadline(), "the host rests", || calm(&mut last)).unwrap_or(last))
+    let calm = wait::within(wait::deadline(), "the host rests", || Some(usage()).filter(is_calm).ok_or("it does not"));
+    Ok(calm.unwrap_or_else(|_| usage()))
 }
 
 /// Sleeps, unless a client has failed.
