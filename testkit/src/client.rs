@@ -3,12 +3,14 @@
 use crate::response::{Body, HttpResponse};
 use crate::tls::Pipe;
 use crate::wait;
-use rustix::net::{AddressFamily, SocketType, connect, ipproto, socket, sockopt};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 /// What a slow client takes before it reads.
 const SMALL_BUFFER: usize = 4096;
+/// The most that comes to it at once.
+const SMALL_SEGMENT: u32 = 536;
 
 /// A connection to a server. Where a method has no `Result` it panics if the server does not do its part in time.
 pub struct Client {
@@ -52,13 +54,15 @@ impl Client {
         fine(Self::open(address))
     }
 
-    /// Connects to `address` with a small buffer for what arrives, so that the server is held up early.
+    /// Connects to `address` with a small buffer for what arrives, in small segments, so that the server is held up early: the
+    /// system gives it a buffer of some segments for what it sends.
     #[track_caller]
     pub fn connect_slow(address: SocketAddr) -> Self {
         let stream = || -> io::Result<TcpStream> {
-            let socket = socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::TCP))?;
-            sockopt::set_socket_recv_buffer_size(&socket, SMALL_BUFFER)?;
-            connect(&socket, &address)?;
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            socket.set_recv_buffer_size(SMALL_BUFFER)?;
+            socket.set_tcp_mss(SMALL_SEGMENT)?;
+            socket.connect(&address.into())?;
             Ok(socket.into())
         };
         fine(Self::plain(stream()).map_err(|error| format!("no connection to {address}: {error}")))

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `STREAMS` | how many streams come and go in `churn::`; default 2000. 20000 take three minutes under memcheck: |
 //! | | `STREAMS=20000 WRAP="valgrind --error-exitcode=99" PATIENCE=10 cargo test --test server churn::` |
+//! | `LOAD`, `HOLD` | `full`, and for how many seconds connections are held in `load::`, which tells of both |
 //! | `SEED` | what `churn::` draws its random numbers from, as a failure shows it; without it another one each time |
 //!
 //! Those of `testkit` choose the host, and what it runs under.
@@ -27,6 +28,7 @@ mod hostile;
 mod id;
 mod lifetime;
 mod list;
+mod load;
 mod metrics;
 mod options;
 mod original;
@@ -66,6 +68,7 @@ const ALL: &[&[Test]] = &[
     id::TESTS,
     lifetime::TESTS,
     list::TESTS,
+    load::TESTS,
     metrics::TESTS,
     options::TESTS,
     original::TESTS,

@@ -28,7 +28,7 @@ fn site(workers: usize, backend: &Backend) -> Site {
 
 /// What each sample says, by its name and labels.
 #[track_caller]
-fn metrics(server: &RunningHost) -> HashMap<String, f64> {
+pub fn metrics(server: &RunningHost) -> HashMap<String, f64> {
     let mut client = server.connect();
     client.request("GET", "/metrics", "Accept: application/openmetrics-text\r\n", b"");
     let answer = client.answer();
