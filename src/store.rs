@@ -4,7 +4,7 @@ use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
 use elsewhere::{Answer, Directory, DirectoryError, Elsewhere, Secret, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
-use progress::{Counters, Ended, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
+use progress::{Counters, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
@@ -100,7 +100,7 @@ impl Local {
         Some(self.0.get_or_insert_with(|| store.open(worker)))
     }
 
-    /// A request has begun to be tracked. Returns where that is told, if it is.
+    /// A request begins to be tracked. Returns where that is told, if it is.
     pub fn begin(
         &mut self,
         plugin: Plugin<'_>,
@@ -124,14 +124,13 @@ impl Local {
         Some(slot)
     }
 
-    /// A tracked request has ended.
-    pub fn end(&mut self, store: &Store, slot: Slot, ended: &Ended, now: Timestamp) {
+    /// A request has ended; as what, unless nobody is to know it any more.
+    pub fn end(&mut self, store: &Store, slot: Slot, ended: Option<&Snapshot>, now: Timestamp) {
         let Some(open) = &mut self.0 else { return };
         let running = open.running.get_mut(slot.number() as usize).and_then(Option::take);
         if let (Some(_), Some(teller)) = (running, &mut open.teller) {
             open.count -= 1;
-            let snapshot = ended.is_newest.then(|| ended.snapshot());
-            if !teller.end(slot, snapshot.as_ref(), store.time_to_live, now) {
+            if !teller.end(slot, ended, store.time_to_live, now) {
                 store.is_full.store(true, Relaxed);
             }
         }

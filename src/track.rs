@@ -57,16 +57,26 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         let told = tells_others.then(|| ToldNumbers::new(live.read()));
         live.kept = Some(Arc::new(Kept { details, told }));
     }
+    // Before anybody hears of it here: whoever does, and then asks the next process, is not told that nobody knows it.
+    let slot = tells_others.then(|| tell_processes(plugin, vr, subject, &live, now)).flatten();
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
-            let begin = || tell_begin(plugin, vr, ticket.bits(), subject, &live, now);
-            let slot = tells_others.then(begin).flatten();
+            if tells_others {
+                tell_hosts(plugin, vr, ticket.bits(), subject, &live, now);
+            }
             Tracked { ticket, closing: None, slot }.store(vr.slot(plugin));
             vr.hear_response(plugin);
         }
-        Err(NotTracked::Off) => return,
-        Err(NotTracked::Full) => return plugin.module().report_untracked(&vr),
-        Err(NotTracked::NoMemory) => return vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
+        Err(reason) => {
+            if let (Some(slot), Some(desk), Some(store)) = (slot, vr.desk(plugin), plugin.module().store()) {
+                desk.local().store.end(store, slot, None, now);
+            }
+            return match reason {
+                NotTracked::Off => {}
+                NotTracked::Full => plugin.module().report_untracked(&vr),
+                NotTracked::NoMemory => vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
+            };
+        }
     }
     if config::has_environment(vr, plugin) {
         vr.set_environment("PROGRESS_ID", id.bytes());
@@ -77,22 +87,24 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     }
 }
 
-/// Tells others of a request that has begun. Returns where other processes are told of it.
+/// Tells other processes of a request that begins. Returns where they are told of it.
 #[cold]
-fn tell_begin(
-    plugin: Plugin<'_>,
-    vr: VRequest<'_>,
-    ticket: u64,
-    subject: Subject,
-    live: &Live,
-    now: Timestamp,
-) -> Option<Slot> {
+fn tell_processes(plugin: Plugin<'_>, vr: VRequest<'_>, subject: Subject, live: &Live, now: Timestamp) -> Option<Slot> {
     let desk = vr.desk(plugin)?;
-    let (numbers, response) = (live.told(), Response::Awaited);
-    let snapshot = Snapshot { numbers, began: now, response, rate: None, outcome: None };
-    let Local { store, share, .. } = &mut *desk.local();
-    share.begin(desk, ticket, subject, live, &snapshot);
-    store.begin(plugin, desk, subject, live, &snapshot)
+    desk.local().store.begin(plugin, desk, subject, live, &begun(live, now))
+}
+
+/// Tells other hosts of a request that has begun.
+#[cold]
+fn tell_hosts(plugin: Plugin<'_>, vr: VRequest<'_>, ticket: u64, subject: Subject, live: &Live, now: Timestamp) {
+    if let Some(desk) = vr.desk(plugin) {
+        desk.local().share.begin(desk, ticket, subject, live, &begun(live, now));
+    }
+}
+
+/// What there is to tell of a request that begins.
+fn begun(live: &Live, now: Timestamp) -> Snapshot {
+    Snapshot { numbers: live.told(), began: now, response: Response::Awaited, rate: None, outcome: None }
 }
 
 /// What operators are told of a request.
@@ -186,7 +198,8 @@ fn tell_end(plugin: Plugin<'_>, vr: VRequest<'_>, ticket: u64, slot: Option<Slot
     let Local { store, share, .. } = &mut *desk.local();
     share.end(desk, ticket, ended, now);
     if let (Some(slot), Some(told)) = (slot, plugin.module().store()) {
-        store.end(told, slot, ended, now);
+        let snapshot = ended.is_newest.then(|| ended.snapshot());
+        store.end(told, slot, snapshot.as_ref(), now);
     }
 }
 
