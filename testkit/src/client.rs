@@ -177,7 +177,11 @@ impl Client {
         fine(self.try_answer_head())
     }
 
-    fn try_answer_head(&mut self) -> Result<HttpResponse, String> {
+    /// As [`Client::answer_head`].
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn try_answer_head(&mut self) -> Result<HttpResponse, String> {
         let (mut size, mut interim) = (0, 0);
         loop {
             let parsed = HttpResponse::parse_head(&self.ahead).map_err(|error| format!("not an answer: {error}"))?;

@@ -8,7 +8,9 @@
 //! | `STREAMS` | how many streams come and go in `churn::`; default 2000. 20000 take three minutes under memcheck: |
 //! | | `STREAMS=20000 WRAP="valgrind --error-exitcode=99" PATIENCE=10 cargo test --test server churn::` |
 //! | `LOAD`, `HOLD` | `full`, and for how many seconds connections are held in `load::`, which tells of both |
-//! | `SEED` | what `churn::` draws its random numbers from, as a failure shows it; without it another one each time |
+//! | `FAULTS` | how often the server ends in `interrupted::`; default 8 |
+//! | `SEED` | what `churn::`, `hostile::` and `interrupted::` draw random numbers from, as a failure shows it; |
+//! | | without it another one each time |
 //!
 //! Those of `testkit` choose the host, and what it runs under.
 
@@ -26,6 +28,7 @@ mod fronts;
 mod full;
 mod hostile;
 mod id;
+mod interrupted;
 mod lifetime;
 mod list;
 mod load;
@@ -66,6 +69,7 @@ const ALL: &[&[Test]] = &[
     full::TESTS,
     hostile::TESTS,
     id::TESTS,
+    interrupted::TESTS,
     lifetime::TESTS,
     list::TESTS,
     load::TESTS,
