@@ -185,9 +185,16 @@ impl Lighttpd2 {
 /// # Errors
 /// Where it is not built.
 pub fn module() -> Result<PathBuf, String> {
-    let module = named_file("MODULE").or_else(|| newest_built(MODULE));
-    let module = module.ok_or_else(|| format!("{MODULE} is not built"))?;
+    let module = named_file("MODULE").map_or_else(|| built(MODULE), Ok)?;
     module.canonicalize().map_err(|error| format!("{}: {error}", module.display()))
+}
+
+/// The file of that name that was built with the tests.
+///
+/// # Errors
+/// Where it is not there.
+pub fn built(name: &str) -> Result<PathBuf, String> {
+    newest_built(name).ok_or_else(|| format!("{name} is not built"))
 }
 
 /// Whether hosts run under another command, `WRAP`, such as valgrind.

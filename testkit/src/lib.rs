@@ -46,7 +46,7 @@ pub use child::output;
 pub use client::{Client, End, head};
 pub use engine::{Engine, EngineKind, Link};
 pub use events::{Event, Events};
-pub use host::{Host, Lighttpd2, find_program, is_wrapped, module};
+pub use host::{Host, Lighttpd2, built, find_program, is_wrapped, module};
 pub use log::{Level, Line};
 pub use port::ReservedPort;
 pub use process::Process;

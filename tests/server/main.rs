@@ -36,6 +36,7 @@ mod metrics;
 mod options;
 mod original;
 mod page;
+mod panics;
 mod readme;
 mod reload;
 mod reuse;
@@ -77,6 +78,7 @@ const ALL: &[&[Test]] = &[
     options::TESTS,
     original::TESTS,
     page::TESTS,
+    panics::TESTS,
     readme::TESTS,
     reload::TESTS,
     reuse::TESTS,
