@@ -1,16 +1,22 @@
 //! The time.
 
 use progress::Timestamp;
-use rustix::time::{ClockId, clock_gettime};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// A clock that never goes back, and costs a few nanoseconds for being a few milliseconds coarse.
 const CLOCK: ClockId = ClockId::MonotonicCoarse;
 
-/// The time now, in milliseconds since a fixed moment before the module was loaded.
+/// The time now, in milliseconds since a fixed moment before the module was loaded. It stands still while the clock cannot be read.
 pub fn now() -> Timestamp {
-    let time = clock_gettime(CLOCK);
-    Timestamp(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let last = LAST.load(Relaxed);
+    let now = read(CLOCK).map_or(last, |time| u64::try_from(time / NANOSECONDS).unwrap_or(0));
+    // All workers read it.
+    if now != last {
+        LAST.store(now, Relaxed);
+    }
+    Timestamp(now)
 }
 
 /// How far the system's time is ahead of [`now`], in milliseconds.
@@ -28,30 +34,32 @@ pub fn unix_time(moment: Timestamp) -> u64 {
 pub fn ahead() -> i64 {
     let known = AHEAD.load(Relaxed);
     let coarse = difference(ClockId::RealtimeCoarse, CLOCK);
-    if known.abs_diff(coarse / NANOSECONDS) <= SET {
+    if coarse.is_none_or(|coarse| known.abs_diff(coarse / NANOSECONDS) <= SET) {
         return known;
     }
-    let exact = difference(ClockId::Realtime, ClockId::Monotonic).div_euclid(NANOSECONDS);
+    let exact = difference(ClockId::Realtime, ClockId::Monotonic).map_or(known, |exact| exact.div_euclid(NANOSECONDS));
     AHEAD.store(exact, Relaxed);
     exact
 }
 
 /// The time now, exactly, in microseconds since 1970.
 pub fn unix_microseconds() -> u64 {
-    let time = clock_gettime(ClockId::Realtime);
-    (time.tv_sec as u64).saturating_mul(1_000_000).saturating_add(time.tv_nsec as u64 / 1_000)
+    let exact = read(ClockId::Realtime).map(|time| u64::try_from(time / 1_000).unwrap_or(0));
+    exact.unwrap_or_else(|| now().0.saturating_add_signed(ahead()).saturating_mul(1_000))
 }
 
 /// In a millisecond.
 const NANOSECONDS: i64 = 1_000_000;
 
 /// How far one clock is ahead of another one, in nanoseconds.
-fn difference(one: ClockId, other: ClockId) -> i64 {
-    let [one, other] = [one, other].map(|clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec.saturating_mul(1_000 * NANOSECONDS).saturating_add(time.tv_nsec)
-    });
-    one.saturating_sub(other)
+fn difference(one: ClockId, other: ClockId) -> Option<i64> {
+    Some(read(one)?.saturating_sub(read(other)?))
+}
+
+/// What a clock shows, in nanoseconds; `None` where it cannot be read.
+fn read(clock: ClockId) -> Option<i64> {
+    let time = clock_gettime_dynamic(DynamicClockId::Known(clock)).ok()?;
+    Some(time.tv_sec.saturating_mul(1_000 * NANOSECONDS).saturating_add(time.tv_nsec))
 }
 
 #[cfg(test)]
