@@ -243,9 +243,14 @@ impl Progress {
 
     /// Says, at most once a minute, how many requests could not be tracked.
     pub fn report_untracked(&self, log: &impl Log) {
-        if let Some(count) = self.table().and_then(|table| table.untracked_to_report(clock::now())) {
-            let text = format!("progress.track: not tracked: {count} (as many as progress.entries allows are running)");
-            log.log(Level::Warning, &text);
+        let (Some(table), now) = (self.table(), clock::now()) else { return };
+        for (level, count, reason) in [
+            (Level::Warning, table.untracked_to_report(now), "as many as progress.entries allows are running"),
+            (Level::Error, table.without_memory_to_report(now), "there is no memory"),
+        ] {
+            if let Some(count) = count {
+                log.log(level, &format!("progress.track: not tracked: {count} ({reason})"));
+            }
         }
     }
 }

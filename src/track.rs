@@ -71,11 +71,10 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
             if let (Some(slot), Some(desk), Some(store)) = (slot, vr.desk(plugin), plugin.module().store()) {
                 desk.local().store.end(store, slot, None, now);
             }
-            return match reason {
-                NotTracked::Off => {}
-                NotTracked::Full => plugin.module().report_untracked(&vr),
-                NotTracked::NoMemory => vr.log(Level::Error, "progress.track: not tracked: there is no memory"),
-            };
+            if reason != NotTracked::Off {
+                plugin.module().report_untracked(&vr);
+            }
+            return;
         }
     }
     if config::has_environment(vr, plugin) {

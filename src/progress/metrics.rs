@@ -96,7 +96,7 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "requests_not_tracked",
-        help: "Requests that were not tracked, since as many as may be known were running",
+        help: "Requests that were not tracked, since as many as may be known were running, or there was no memory",
         values: Values::Counter(|metrics| metrics.totals.untracked),
     },
     Family {

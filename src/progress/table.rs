@@ -41,6 +41,8 @@ pub struct Table<C> {
     key: Key,
     limits: Limits,
     untracked: Untracked,
+    /// The same of those for which there was no memory.
+    without_memory: Untracked,
     off: AtomicBool,
 }
 
@@ -116,6 +118,7 @@ impl<C: Counters> Table<C> {
             key,
             limits: Limits { time_to_live, budget: Budget::new(entries.count(), shards) },
             untracked: Untracked::default(),
+            without_memory: Untracked::default(),
             off: AtomicBool::new(false),
         }
     }
@@ -167,8 +170,10 @@ impl<C: Counters> Table<C> {
             }
             begun = begin();
         }
-        if begun == Err(NotTracked::Full) {
-            self.untracked.add();
+        match begun {
+            Err(NotTracked::Full) => self.untracked.add(),
+            Err(NotTracked::NoMemory) => self.without_memory.add(),
+            _ => {}
         }
         begun.map(|index| Ticket { shard: number as u16, index })
     }
@@ -259,7 +264,8 @@ impl<C: Counters> Table<C> {
     /// # Errors
     /// Where the table is switched off.
     pub fn totals(&self) -> Result<Totals, Off> {
-        let mut totals = Totals { untracked: self.untracked.total(), ..Totals::default() };
+        let mut totals =
+            Totals { untracked: self.untracked.total() + self.without_memory.total(), ..Totals::default() };
         for Padded(guarded) in &self.shards {
             let shard = guarded.shard.lock();
             if self.is_off() {
@@ -290,6 +296,11 @@ impl<C: Counters> Table<C> {
     /// than once a minute.
     pub fn untracked_to_report(&self, now: Timestamp) -> Option<u64> {
         self.untracked.to_report(now)
+    }
+
+    /// The same of those for which there was no memory.
+    pub fn without_memory_to_report(&self, now: Timestamp) -> Option<u64> {
+        self.without_memory.to_report(now)
     }
 
     /// Forgets everything and tracks nothing from now on. When it returns, no counters are read any more.
