@@ -110,6 +110,10 @@ impl Local {
         snapshot: &Snapshot,
     ) -> Option<Slot> {
         let open = self.open(plugin.module(), desk.number())?;
+        if open.teller.is_none() {
+            // There may be memory again.
+            open.teller = plugin.module().store()?.tellers.teller(desk.number()).ok();
+        }
         let Some(slot) = open.teller.as_mut().and_then(|teller| teller.begin(subject, snapshot)) else {
             plugin.module().store()?.is_full.store(true, Relaxed);
             return None;
