@@ -43,6 +43,11 @@ impl Process {
         Ok(Self { child, output, log, readers })
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The lines that it wrote to its standard output so far.
     pub fn output(&self) -> Vec<String> {
         self.output.lock().expect("a reader does not panic").clone()

@@ -15,6 +15,7 @@
 //! Those of `testkit` choose the host, and what it runs under.
 
 mod churn;
+mod clocks;
 mod config;
 mod connection;
 mod cors;
@@ -41,6 +42,7 @@ mod readme;
 mod reload;
 mod reuse;
 mod share;
+mod shortage;
 mod show;
 mod sites;
 mod status;
@@ -57,6 +59,7 @@ use testkit::suite::{self, Test};
 
 const ALL: &[&[Test]] = &[
     churn::TESTS,
+    clocks::TESTS,
     config::TESTS,
     connection::TESTS,
     cors::TESTS,
@@ -83,6 +86,7 @@ const ALL: &[&[Test]] = &[
     reload::TESTS,
     reuse::TESTS,
     share::TESTS,
+    shortage::TESTS,
     show::TESTS,
     status::TESTS,
     stop::TESTS,

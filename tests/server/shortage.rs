@@ -1,0 +1,209 @@
+//! There is no memory, no room on the disk, or no descriptor, and then there is again.
+
+use crate::clocks::{self, Faulty};
+use crate::share::{self, Secret};
+use crate::sites::UNKNOWN;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, Engine, EngineKind, Host, Level, Report, Rule, RunningHost, Site, State, head, output, wait};
+
+/// Of a file system that is mounted for one process.
+const MOUNTS: &[Need] = &[Need::Provided(can_mount), Need::NoWrap("the mount is in front itself")];
+
+pub const TESTS: &[Test] = &[
+    Test::with_workers("shortage::of_memory", memory).needs(clocks::NEEDS),
+    Test::with_workers("shortage::of_room_for_the_store", room).needs(MOUNTS),
+    Test::with_one_worker("shortage::no_room_for_the_store_at_all", no_room).needs(MOUNTS),
+    Test::with_one_worker("shortage::a_store_that_cannot_be_written_to_is_refused", read_only).needs(MOUNTS),
+    Test::with_workers("shortage::of_descriptors", descriptors)
+        .needs(&[Need::Program("prlimit"), Need::NoWrap("the wrapper needs some itself")]),
+    Test::with_workers("shortage::of_descriptors_for_an_engine", engine).needs(&[
+        Need::Program("prlimit"),
+        Need::Engine(EngineKind::Redis),
+        Need::NoWrap("the wrapper needs some itself"),
+    ]),
+];
+
+const REQUESTS: usize = 300;
+
+/// Until then a host has tried to get to its engine again.
+const TRIES: Duration = Duration::from_millis(2_500);
+
+/// Descriptors that suffice.
+const MANY: usize = 1024;
+
+fn site(workers: usize, store: &Path) -> Site {
+    let site = Site::new().workers(workers).set("progress.store", store.to_str().expect("a path"));
+    site.rule(Rule::path("/progress").show()).rule(Rule::all().track().respond(200, "x"))
+}
+
+fn started(site: &Site) -> RunningHost {
+    let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
+    site.start(&host).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Sends requests, each of which is answered, and returns how many of them are known then.
+fn known(server: &RunningHost, name: &str) -> usize {
+    server.many(REQUESTS, |number| head("POST", &format!("/t?X-Progress-Id={name}{number}"), "", Some(0)));
+    let mut client = server.connect();
+    (0..REQUESTS)
+        .filter(|number| {
+            let answer = client.exchange("GET", &format!("/progress?X-Progress-Id={name}{number}"), b"");
+            answer.expect("it is served").text() != UNKNOWN
+        })
+        .count()
+}
+
+fn lines(server: &RunningHost, text: &str) -> usize {
+    server.log().iter().filter(|line| line.text.contains(text)).count()
+}
+
+fn memory(workers: usize) {
+    let (faulty, store) = (Faulty::new(), tempfile::tempdir().expect("a folder"));
+    let plain = site(workers, store.path());
+    let site = faulty
+        .before(plain.clone())
+        .expect_log(Level::Error, "progress.track: not tracked: *")
+        .allow_log(Level::Warning, "progress.store: there is no room: *");
+    site.serve(|server| {
+        faulty.set_memory(false);
+        assert_eq!(known(server, "without"), 0);
+        assert_eq!(lines(server, "there is no memory"), 1, "{:?}", server.log());
+        faulty.set_memory(true);
+        assert_eq!(known(server, "with"), REQUESTS);
+        plain.serve(|other| {
+            for number in 0..REQUESTS {
+                assert_eq!(other.report(&format!("with{number}")).state, State::Done);
+            }
+        });
+    });
+}
+
+/// Whether a file system can be mounted that other processes do not see.
+fn can_mount() -> Result<(), String> {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    match output(command) {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err("no file system can be mounted here".to_string()),
+    }
+}
+
+/// A site whose store is a file system of its own, mounted with these options.
+fn mounted(site: Site, store: &Path, options: &str) -> Site {
+    let script = format!("mount -t tmpfs -o mode=700,{options} tmpfs \"$0\" && exec \"$@\"");
+    site.wrap(["unshare", "-m", "sh", "-c", &script, store.to_str().expect("a path")])
+}
+
+fn room(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let plain = site(workers, store.path());
+    let site = mounted(plain.clone(), store.path(), "size=100k")
+        .expect_log(Level::Warning, "progress.store: there is no room: *");
+    site.serve(|server| {
+        assert_eq!(known(server, "without"), REQUESTS);
+        wait::until("that is said", || match lines(server, "there is no room") {
+            0 => Err("it is not"),
+            _ => Ok(()),
+        });
+        let process = server.process().id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &process, "-m", "mount", "-o", "remount,size=64m"]).arg(store.path());
+        assert!(output(command).expect("it can be run").status.success());
+        assert_eq!(known(server, "with"), REQUESTS);
+        plain.clone().wrap(["nsenter", "-t", &process, "-m"]).serve(|other| {
+            for number in 0..REQUESTS {
+                assert_eq!(other.report(&format!("with{number}")).state, State::Done, "{number}");
+            }
+        });
+        assert_eq!(lines(server, "there is no room"), 1);
+    });
+}
+
+fn no_room(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let site = mounted(site(workers, store.path()), store.path(), "size=4k")
+        .expect_log(Level::Error, "progress.store: there is no file for this process: No space left on device *");
+    site.serve(|server| assert_eq!(known(server, "a"), REQUESTS));
+}
+
+fn read_only(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let checked = mounted(site(workers, store.path()), store.path(), "ro").check();
+    let is_said = checked.log.iter().any(|line| {
+        line.level == Level::Error && line.text.contains("expected a directory that can be written to: Read-only")
+    });
+    assert!(!checked.status.success() && is_said, "{checked:?}");
+}
+
+/// Lets a host have so many descriptors; without a number, no more than it has.
+fn limit(server: &RunningHost, most: Option<usize>) {
+    let process = server.process().id();
+    let is_open = |number: &usize| fs::symlink_metadata(format!("/proc/{process}/fd/{number}")).is_ok();
+    let most = most.or_else(|| (0..).find(|number| !is_open(number))).expect("it has some");
+    let mut command = Command::new("prlimit");
+    command.args([format!("--pid={process}"), format!("--nofile={most}:")]);
+    assert!(output(command).expect("it can be run").status.success());
+}
+
+fn descriptors(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let plain = site(workers, store.path());
+    // What lighttpd2 says of connections that it cannot take.
+    let site = plain.clone().allow_log(Level::Error, "*").allow_log(Level::Warning, "*");
+    let server = started(&site);
+    let mut client = server.connect();
+    assert_eq!(client.exchange("POST", "/t?X-Progress-Id=before", b"hello").expect("it is served").status, 200);
+    limit(&server, None);
+    plain.serve(|other| {
+        assert_eq!(other.post("/t?X-Progress-Id=other", b"hello").status, 200);
+        let mut ask = |id: &str| {
+            let answer = client.exchange("GET", &format!("/progress?X-Progress-Id={id}"), b"").expect("it is served");
+            Report::parse(&answer.body).unwrap_or_else(|error| panic!("{error}"))
+        };
+        assert_eq!(ask("before").state, State::Done);
+        // Its file cannot be opened.
+        assert_eq!(ask("other").state, State::Unknown);
+        let _held: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        assert_eq!(ask("before").state, State::Done);
+        limit(&server, Some(MANY));
+        server.report_when("other", |report| report.received == Some(5));
+        assert_eq!(ask("other").received, Some(5));
+    });
+    assert_eq!(known(&server, "after"), REQUESTS);
+    let stopped = server.stop().unwrap_or_else(|error| panic!("{error}"));
+    let own: Vec<_> = stopped.log.iter().filter(|line| line.text.contains("progress.")).collect();
+    assert!(stopped.status.success() && own.is_empty(), "{own:?}");
+}
+
+fn engine(workers: usize) {
+    let (mut engine, secret) = (Engine::start(EngineKind::Redis), Secret::new("a secret that several hosts have"));
+    let backend = Backend::answering();
+    let site = share::site(workers, &secret, &engine.address(), &backend).rule(Rule::all().respond(200, "x"));
+    let site = site.allow_log(Level::Warning, "progress.share: *").allow_log(Level::Info, "progress.share: *");
+    site.serve(|server| {
+        // It alone has a connection, so that no descriptor comes free meanwhile.
+        let mut client = server.connect();
+        let mut connected = || {
+            let metrics = client.exchange("GET", "/metrics", b"").expect("it is served").text();
+            !metrics.contains("\nmod_progress_engine_connected 0\n")
+        };
+        let reached = |is_reached| if is_reached { Ok(()) } else { Err("it is not") };
+        wait::until("the engine is there", || reached(connected()));
+        engine.kill();
+        wait::until("the engine is away", || reached(!connected()));
+        limit(server, None);
+        engine.restart();
+        let begin = Instant::now();
+        while begin.elapsed() < TRIES {
+            assert!(!connected(), "there is no descriptor for that");
+        }
+        limit(server, Some(MANY));
+        wait::until("the engine is there again", || reached(connected()));
+        assert_eq!(server.post("/up?X-Progress-Id=a", b"hello").status, 200);
+        server.report_when("a", |report| report.received == Some(5));
+    });
+}
