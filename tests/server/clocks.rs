@@ -46,8 +46,8 @@ const FAILS: i64 = 2;
 /// In seconds.
 const TIME_TO_LIVE: u64 = 1;
 const SIZE: usize = 1_000;
-/// What a stop takes where an upload is left that does not go on.
-const STOP: Duration = Duration::from_secs(5);
+/// What a stop takes at most where an upload is left that does not go on.
+const STOP: Duration = Duration::from_secs(9);
 
 fn library() -> Result<PathBuf, String> {
     built("libfaulty.so")

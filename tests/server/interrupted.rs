@@ -20,9 +20,10 @@ const ROUNDS: u64 = 8;
 const REQUESTS: usize = 8;
 /// The size of a download.
 const DOWNLOAD: usize = 400_000;
-/// What a server that stops, or is replaced, gives to connections where nothing moves, and what it takes besides.
+/// What lighttpd2 gives to connections where nothing moves once it is to stop.
 const GRACE: Duration = Duration::from_secs(3);
-const STOP: Duration = Duration::from_secs(2);
+/// Within that it ends: by itself it takes up to 5 seconds to let go of backends whose requests broke off.
+const STOP: Duration = Duration::from_secs(9);
 
 /// What ends a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +152,7 @@ fn interrupt(
         }
     }
     let clients = [Clients::GoOn, Clients::Leave, Clients::Wait][random.usize(..3)];
-    let limit = (GRACE + STOP).mul_f64(wait::patience());
+    let limit = STOP.mul_f64(wait::patience());
     // What a server that ends lets go of is asked for below.
     let then = |requests: &mut [Request]| match clients {
         Clients::GoOn => {
@@ -166,8 +167,9 @@ fn interrupt(
         Ending::Reload => {
             let begin = Instant::now();
             let process = server.reload();
-            // Whichever of the two answers.
-            requests.iter_mut().for_each(|request| request.look(&server));
+            // Whichever of the two answers. What another worker has heard of an end, other processes can hear a moment later.
+            let is_told = |request: &&mut Request| workers == 1 || !request.has_ended();
+            requests.iter_mut().filter(is_told).for_each(|request| request.look(&server));
             then(requests);
             if clients == Clients::GoOn && begin.elapsed() < GRACE {
                 let given_up = requests.iter().find(|request| request.was_running());
@@ -304,6 +306,11 @@ impl Request {
         }
     }
 
+    /// It was seen when it had ended.
+    fn has_ended(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen["state"] != "running")
+    }
+
     /// It was seen running, and its client has no answer.
     fn was_running(&self) -> bool {
         !self.is_answered && self.seen.as_ref().is_some_and(|seen| seen["state"] == "running")
@@ -314,7 +321,7 @@ impl Request {
         let Some(id) = &self.id else { return };
         let known = full(server, id);
         let state = known["state"].as_str().expect("a state");
-        let has_ended = self.seen.as_ref().is_some_and(|seen| seen["state"] != "running");
+        let has_ended = self.has_ended();
         let is_fine = match state {
             "unknown" => self.seen.is_none() && (!self.is_answered || self.is_killed),
             "done" => self.sent == self.size && self.head == 0,
