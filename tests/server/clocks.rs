@@ -21,9 +21,9 @@ pub const NEEDS: &[Need] = &[
 pub const TESTS: &[Test] = &[
     Test::with_workers("clocks::that_jump_ahead", |n| fault(n, &ALL, AHEAD, &[DAY, DAY])).needs(NEEDS),
     Test::with_workers("clocks::that_jump_and_come_back", |n| fault(n, &NOT_OF_TIMERS, AHEAD, &[DAY, 0])).needs(NEEDS),
-    Test::with_workers("clocks::that_go_back", |n| fault(n, &NOT_OF_TIMERS, AHEAD, &[-20, 0])).needs(NEEDS),
-    Test::with_workers("clocks::of_days_that_go_back", |n| fault(n, &OF_DAYS, AHEAD, &[-DAY, 0])).needs(NEEDS),
-    Test::with_workers("clocks::that_stand_still", |n| fault(n, &NOT_OF_TIMERS, STANDS, &[1, 0])).needs(NEEDS),
+    Test::with_one_worker("clocks::that_go_back", |n| fault(n, &NOT_OF_TIMERS, AHEAD, &[-20, 0])).needs(NEEDS),
+    Test::with_one_worker("clocks::of_days_that_go_back", |n| fault(n, &OF_DAYS, AHEAD, &[-DAY, 0])).needs(NEEDS),
+    Test::with_one_worker("clocks::that_stand_still", |n| fault(n, &NOT_OF_TIMERS, STANDS, &[1, 0])).needs(NEEDS),
     Test::with_workers("clocks::that_cannot_be_read", |n| fault(n, &COARSE, FAILS, &[1, 0])).needs(NEEDS),
 ];
 

@@ -8,7 +8,7 @@
 //! | `STREAMS` | how many streams come and go in `churn::`; default 2000. 20000 take three minutes under memcheck: |
 //! | | `STREAMS=20000 WRAP="valgrind --error-exitcode=99" PATIENCE=10 cargo test --test server churn::` |
 //! | `LOAD`, `HOLD` | `full`, and for how many seconds connections are held in `load::`, which tells of both |
-//! | `FAULTS` | how often the server ends in `interrupted::`; default 8 |
+//! | `FAULTS` | how often the server ends in `interrupted::`; default 6 |
 //! | `SEED` | what `churn::`, `hostile::` and `interrupted::` draw random numbers from, as a failure shows it; |
 //! | | without it another one each time |
 //!
