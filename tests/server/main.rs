@@ -8,6 +8,7 @@
 //! | `STREAMS` | how many streams come and go in `churn::`; default 2000. 20000 take three minutes under memcheck: |
 //! | | `STREAMS=20000 WRAP="valgrind --error-exitcode=99" PATIENCE=10 cargo test --test server churn::` |
 //! | `LOAD`, `HOLD` | `full`, and for how many seconds connections are held in `load::`, which tells of both |
+//! | `LEAK_REQUESTS` | how many requests are made in `leaks::`; default 20000 |
 //! | `FAULTS` | how often the server ends in `interrupted::`; default 6 |
 //! | `SEED` | what `churn::`, `hostile::` and `interrupted::` draw random numbers from, as a failure shows it; |
 //! | | without it another one each time |
@@ -30,6 +31,7 @@ mod full;
 mod hostile;
 mod id;
 mod interrupted;
+mod leaks;
 mod lifetime;
 mod list;
 mod load;
@@ -74,6 +76,7 @@ const ALL: &[&[Test]] = &[
     hostile::TESTS,
     id::TESTS,
     interrupted::TESTS,
+    leaks::TESTS,
     lifetime::TESTS,
     list::TESTS,
     load::TESTS,
