@@ -1,4 +1,4 @@
-//! Clocks that go wrong while requests run, by `faulty/`.
+//! Clocks that go wrong while requests run, by `tests/faulty/`.
 
 use crate::sites::{full, full_when};
 use progress::FORMATS;

@@ -1,4 +1,4 @@
-//! A panic in whatever lighttpd2 calls ends there: with the module of `panics/`, which panics where it is told to.
+//! A panic in whatever lighttpd2 calls ends there: with the module of `tests/panics/`, which panics where it is told to.
 
 use std::collections::BTreeSet;
 use std::fs;
