@@ -79,4 +79,15 @@ mod tests {
             assert!(kept <= entries / 32 + 2 * shards, "{kept} of {entries} are kept by {shards} shards");
         }
     }
+
+    #[test]
+    fn two_portions_are_kept_before_one_is_given_back() {
+        let (budget, mut allowance) = (Budget::new(64_000, 1), Allowance::default());
+        let portion = LARGEST_PORTION;
+        assert!((0..3 * portion).all(|_| allowance.spend(&budget)));
+        (0..2 * portion).for_each(|_| allowance.regain(&budget));
+        assert_eq!((allowance.0, budget.left.load(Relaxed)), (2 * portion, 64_000 - 3 * portion));
+        allowance.regain(&budget);
+        assert_eq!((allowance.0, budget.left.load(Relaxed)), (portion + 1, 64_000 - 2 * portion));
+    }
 }

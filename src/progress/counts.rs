@@ -143,6 +143,7 @@ mod tests {
         let mut twice = counts.clone();
         twice.merge(&counts);
         assert_eq!((twice.finished, twice.received, twice.durations.sum), ([2, 4, 6, 8, 10], 30_000, 3_000));
+        assert_eq!((twice.durations.counts[0], twice.response_sizes.counts[1]), (30, 30));
     }
 
     #[test]

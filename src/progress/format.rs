@@ -418,6 +418,14 @@ mod tests {
                 "not in progress",
                 r#"{ "state": "error", "status": 400, "uuid": "a\"b" }"#,
             ),
+            (
+                Some(ended(upload, 502, BROKEN_OFF)),
+                r#"{ "state" : "error", "status" : 502 }"#,
+                "{ 'state' : 'error', 'status' : 502 }",
+                "{ 'state' : 'error', 'status' : 502 }",
+                "not in progress",
+                r#"{ "state": "error", "status": 502, "uuid": "a\"b" }"#,
+            ),
         ];
         for (snapshot, nginx, nginx_java, lighttpd_1_5, lighttpd_1_4, apache) in cases {
             let about = about(snapshot.as_ref());
@@ -548,20 +556,31 @@ mod tests {
     }
 
     #[test]
-    fn only_scripts_call_functions() {
-        for format in FORMATS.iter().filter(|format| format.callback.is_some()) {
-            assert!(format.content_type(true).contains("javascript"), "{}", format.name);
-        }
-        for (name, content_type) in [
-            ("json", "application/x-javascript"),
-            ("full", "application/json"),
-            ("nginx", "application/json"),
-            ("nginx-java", "text/javascript"),
-            ("apache", "application/json"),
-            ("lighttpd-1.4", "text/xml"),
-        ] {
-            let format = Format::from_name(name.as_bytes()).expect("a format");
-            assert_eq!(format.content_type(false), content_type, "{name}");
+    fn headers_are_those_of_the_server_that_it_comes_from() {
+        let nginx = "Thu, 01 Jan 1970 00:00:01 GMT";
+        let lighttpd = "Thu, 19 Nov 1981 08:52:00 GMT";
+        let expected = [
+            ("json", "application/x-javascript", "", ""),
+            ("jsonp", "application/x-javascript", "X-Progress-Callback", ""),
+            ("legacy", "application/x-javascript", "", ""),
+            ("dump", "application/x-javascript", "", ""),
+            ("full", "application/json", "", ""),
+            ("nginx", "application/json", "", nginx),
+            ("nginx-jsonp", "application/json", "callback", nginx),
+            ("nginx-java", "text/javascript", "", nginx),
+            ("apache", "application/json", "callback", "Mon, 28 Sep 1970 06:00:00 GMT"),
+            ("lighttpd-1.5", "text/javascript", "", lighttpd),
+            ("lighttpd-1.4", "text/xml", "", lighttpd),
+        ];
+        let told = FORMATS.iter().map(|format| {
+            let expires = format.caching.iter().find(|(name, _)| *name == "Expires").map_or("", |(_, value)| value);
+            let key = format.callback.map_or(&b""[..], |callback| callback.key);
+            (format.name, format.content_type(false), std::str::from_utf8(key).expect("it is text"), expires)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        for format in FORMATS {
+            assert!(format.caching.iter().any(|(name, value)| *name == "Cache-Control" && value.starts_with("no-")));
+            assert!(format.callback.is_none() || format.content_type(true).contains("javascript"), "{}", format.name);
         }
     }
 
@@ -585,10 +604,8 @@ mod tests {
         }
         for name in ["JSON", "json\0", "", "json "] {
             let error = Format::from_name(name.as_bytes()).expect_err("there is no such format").to_string();
-            assert!(
-                error.contains(&Format::names()) && error.contains(&name.as_bytes().escape_ascii().to_string()),
-                "{error}"
-            );
+            let name = name.as_bytes().escape_ascii().to_string();
+            assert!(error.contains(&name) && FORMATS.iter().all(|format| error.contains(format.name)), "{error}");
         }
     }
 }

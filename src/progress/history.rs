@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_record_tells_what_it_was_told() {
         let sizes = [0, 1, u64::MAX];
-        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 57, (1 << 57) + 7)] {
+        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 58, (1 << 58) + 7)] {
             for status in [i32::MIN, -1, 0, 200, i32::MAX] {
                 for end in [End::Whole, End::BrokenOff(Side::Client), End::BrokenOff(Side::Timeout)] {
                     for size in sizes {
@@ -242,6 +242,7 @@ mod tests {
             for _ in 0..10_000 + round * 17 {
                 let position = history.push(&words_of(next)).expect("there is memory");
                 assert_eq!(history.get(position).ended(), Timestamp(next));
+                assert!((position as usize) < LONGEST, "position {position}");
                 next += 1;
             }
             while oldest + 500 < next {
@@ -263,6 +264,10 @@ mod tests {
             }
         }
         assert!(next as usize > LONGEST, "positions started again");
+        for (now, last) in [(3, next - 1), (next + 5, next + 5)] {
+            assert_eq!(history.close_moment(Timestamp(now)), Timestamp(last));
+            assert_eq!(history.newest_end(), Timestamp(last + 1));
+        }
         while history.len() > 0 {
             history.pop();
         }

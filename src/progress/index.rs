@@ -162,8 +162,11 @@ mod tests {
         let random = &mut fastrand::Rng::with_seed(11);
         let mut index = Index::default();
         let mut model: HashMap<u32, u64> = HashMap::new();
-        for step in 0..if cfg!(miri) { 2_000 } else { 300_000 } {
-            let filling = step / 50_000 % 2 == 0;
+        // scripts/mutants runs the tests a thousand times.
+        let is_brief = std::env::var_os("BRIEF").is_some();
+        let steps = if cfg!(miri) { 2_000 } else { [300_000, 60_000][usize::from(is_brief)] };
+        for step in 0..steps {
+            let filling = step / (steps / 6) % 2 == 0;
             let place = random.u32(..4_000) + PLACES - 4_000;
             // Few hashes, and close together, so that entries get into each other's way.
             let hash = model.get(&place).copied().unwrap_or_else(|| random.u64(..700) << 22 | random.u64(..3) << 60);
@@ -190,5 +193,56 @@ mod tests {
         }
         assert_eq!(index.len(), 0);
         assert!(index.is_sparse());
+    }
+
+    /// Memory and look-ups stay as cheap as is told above.
+    #[test]
+    fn is_neither_larger_nor_fuller_than_it_should_be() {
+        let random = &mut fastrand::Rng::with_seed(12);
+        for entries in [0, 1, 716, 717, 5_000, 100_000] {
+            let hashes: Vec<u64> = (0..entries).map(|_| random.u64(..)).collect();
+            let mut index = Index::of(entries, hashes.iter().copied().zip(0..)).expect("there is memory");
+            let slots = index.slots().len();
+            let wanted = entries * 100 / LOAD_AT_FIRST;
+            assert!((wanted + 1..=wanted + STEP).contains(&slots), "{slots} slots for {entries}");
+            let mut in_vain = 0;
+            for (hash, place) in hashes.iter().zip(0..) {
+                in_vain += usize::from(index.find(*hash, |other| other != place).is_some());
+            }
+            assert!(in_vain <= entries / 100, "{in_vain} of {entries} have a likely one before them");
+            let mut hashes: Vec<_> = hashes.into_iter().zip(0..).collect();
+            while index.has_room() {
+                hashes.push((random.u64(..), hashes.len() as u32));
+                let (hash, place) = hashes[hashes.len() - 1];
+                index.insert(hash, place);
+            }
+            assert_eq!(index.len(), slots * LOAD / 100);
+            while !index.is_sparse() {
+                let (hash, place) = hashes.pop().expect("it is sparse when it is empty");
+                index.remove(hash, place);
+            }
+            assert_eq!(index.len(), if slots == STEP { 0 } else { slots / 8 - 1 });
+        }
+        assert!(!Index::default().is_sparse() && !Index::default().has_room());
+    }
+
+    /// Those that come and go do not use it up.
+    #[test]
+    fn what_is_taken_out_makes_room() {
+        let random = &mut fastrand::Rng::with_seed(13);
+        let mut index = Index::of(0, std::iter::empty()).expect("there is memory");
+        for _ in 0..10_000 {
+            let hash = random.u64(..);
+            index.insert(hash, 1);
+            index.remove(hash, 1);
+        }
+        assert_eq!(index.used, 0);
+        // Of one hash, so that there is always one behind them.
+        (0..3).for_each(|place| index.insert(0, place));
+        for round in 0..10_000 {
+            index.remove(0, round % 2);
+            index.insert(0, round % 2);
+        }
+        assert_eq!((index.len(), index.used), (3, 3));
     }
 }

@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn are_as_many_as_they_say() {
+        for number in [0, 1, 1_000_000] {
+            assert_eq!(Watchers::new(number).map(Watchers::count), Ok(number as usize));
+        }
+        for milliseconds in [50, 60_000] {
+            assert_eq!(Interval::new(milliseconds).map(Interval::milliseconds), Ok(milliseconds as u64));
+        }
+        let refused = [Watchers::new(1_000_001).is_err(), Interval::new(49).is_err(), Interval::new(60_001).is_err()];
+        assert_eq!(refused, [true; 3]);
+    }
+
+    #[test]
     fn errors_say_what_is_accepted() {
         let text = |error: OutOfRange| error.to_string();
         assert_eq!(TimeToLive::new(-5).map_err(text), Err("expected 0 to 31536000 seconds, got -5".to_string()));

@@ -449,18 +449,36 @@ mod tests {
                 table.track(RequestId::new(&id).expect("not empty"), &still, NOW).expect("there is room")
             })
             .collect();
-        for query in ["", "sort=size", "state=running&limit=900"] {
+        let most = 131_072;
+        for query in ["", "sort=size", "state=running&limit=900", "state=done"] {
             let query = ListQuery::new(query.as_bytes()).expect("it is one");
             let mut list = List::new(query, true, None, |moment| moment.0);
-            let mut is_left = true;
+            let (mut is_left, mut parts, mut length) = (true, 0, 0);
             while is_left {
                 let mut part = Vec::new();
                 is_left = list.go_on(&table, NOW, &mut part);
                 let largest = 6 * 3 * 1_024 + 1_000;
-                assert!(part.len() < BYTES_AT_A_TIME + largest, "{} bytes", part.len());
+                assert!(part.len() < most + largest, "{} bytes", part.len());
+                assert!(list.first.len() < 2_000, "{} are kept", list.first.len());
+                (parts, length) = (parts + 1, length + part.len());
             }
+            // Requests that are not asked for are looked at a thousand at a time.
+            let fewest = length / (most + 20_000) + if length < 100 { 3 } else { 0 };
+            assert!((fewest..=length / most + 6).contains(&parts), "{parts} parts of {length} bytes");
         }
         assert_eq!(tickets.len(), 4_000);
+    }
+
+    #[test]
+    fn tells_whether_there_is_more_than_its_limit() {
+        let table = table();
+        for known in 0..20_usize {
+            for limit in 0..=known + 1 {
+                let told = listed(&table, &format!("limit={limit}"), true);
+                assert_eq!((all(&told, "id").len(), &told["more"]), (limit.min(known), &Value::Bool(limit < known)));
+            }
+            track(&table, &known.to_string(), 1, 1);
+        }
     }
 
     #[test]
@@ -489,6 +507,11 @@ mod tests {
             );
         }
         assert_eq!(ListQuery::new(b"foo=bar&limited=no"), Ok(ListQuery::default()));
+        for (query, is_asked_for) in [(&b""[..], Ok(false)), (b"limit=1", Ok(false)), (b"data=list", Ok(true))] {
+            assert_eq!(ListQuery::is_asked_for(query), is_asked_for);
+        }
+        let refused = ListQuery::is_asked_for(b"data=all").map_err(|error| error.to_string());
+        assert_eq!(refused, Err("data: expected list, got \"all\"".into()));
     }
 
     #[test]

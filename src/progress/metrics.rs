@@ -299,5 +299,7 @@ mod tests {
         let form = |accept: Option<&'static [u8]>| MetricsText::accepted(accept);
         assert_eq!(form(Some(prometheus)), MetricsText::OpenMetrics);
         assert_eq!([form(Some(b"*/*")), form(Some(b"")), form(None)], [MetricsText::Prometheus; 3]);
+        assert!(MetricsText::OpenMetrics.content_type().starts_with("application/openmetrics-text; version=1.0.0;"));
+        assert!(MetricsText::Prometheus.content_type().starts_with("text/plain; version=0.0.4;"));
     }
 }

@@ -474,3 +474,89 @@ fn places<'s, C>(history: &'s History, running: &'s Slab<Running<C>>) -> impl It
     let running = running.iter().filter(|(_, running)| !running.is_superseded);
     finished.chain(running.map(|(index, running)| (running.fingerprint.hash(), RUNNING | index)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: Numbers = Numbers::new(1, 2, None, 2);
+
+    fn fingerprint(number: u64) -> Fingerprint {
+        // What an index goes by is spread as hashes are.
+        Fingerprint([0, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)])
+    }
+
+    fn limits(seconds: i64, entries: usize) -> Limits {
+        Limits { time_to_live: TimeToLive::new(seconds).expect("in range"), budget: Budget::new(entries, 1) }
+    }
+
+    fn finish(shard: &mut Shard<Numbers>, number: u64, now: Timestamp, limits: &Limits) {
+        let index = shard.begin(fingerprint(number), &STILL, now, &limits.budget).expect("there is room");
+        shard.end(index, 200, End::Whole, now, limits).expect("it ran");
+    }
+
+    fn is_known(shard: &mut Shard<Numbers>, number: u64, now: Timestamp, limits: &Limits) -> bool {
+        shard.look_up(fingerprint(number), None, now, limits.time_to_live).is_some()
+    }
+
+    #[test]
+    fn has_as_many_as_places_can_tell_apart() {
+        let limits = limits(1_000, 2_000_000);
+        let mut shard = Shard::default();
+        let most = u64::from(RUNNING);
+        for number in 0..most {
+            assert_eq!(shard.begin(fingerprint(number), &STILL, Timestamp(0), &limits.budget), Ok(number as u32));
+        }
+        let refused = shard.begin(fingerprint(most), &STILL, Timestamp(0), &limits.budget);
+        assert_eq!((refused, shard.count()), (Err(NotTracked::Full), most as usize));
+        assert!((0..RUNNING).all(|index| shard.end(index, 200, End::Whole, Timestamp(1), &limits).is_some()));
+        assert!(is_known(&mut shard, 0, Timestamp(1), &limits));
+        finish(&mut shard, most, Timestamp(2), &limits);
+        assert_eq!(shard.count(), most as usize);
+        let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(2), ended: Timestamp(3) };
+        shard.adopt(fingerprint(most + 1), &Snapshot::ended(STILL, true, outcome), Timestamp(3), &limits);
+        assert_eq!(shard.count(), most as usize);
+        let known = [0, 1, 2, most - 1, most, most + 1];
+        let known = known.map(|number| is_known(&mut shard, number, Timestamp(3), &limits));
+        assert_eq!(known, [false, false, true, true, true, true]);
+        let left = (0..).take_while(|_| shard.allowance.spend(&limits.budget)).count();
+        assert_eq!(left + most as usize, 2_000_000, "of the budget");
+    }
+
+    #[test]
+    fn gives_memory_back() {
+        let limits = limits(1, 1_000_000);
+        let mut shard = Shard::default();
+        let now = Timestamp(1_000);
+        (0..5_000).for_each(|number| finish(&mut shard, number, Timestamp(0), &limits));
+        (5_000..5_010).for_each(|number| finish(&mut shard, number, now, &limits));
+        shard.tidy();
+        assert!(shard.index.has_room() && shard.count() == 5_010);
+        assert_eq!([shard.expire(5, now, &limits), shard.expire(10_000, now, &limits)], [5, 4_995]);
+        assert!(shard.index.is_sparse());
+        shard.tidy();
+        assert!(!shard.index.is_sparse());
+        assert!((5_000..5_010).all(|number| is_known(&mut shard, number, now, &limits)));
+        assert_eq!(shard.expire(10_000, Timestamp(2_000), &limits), 10);
+        shard.tidy();
+        assert!(!shard.index.is_sparse() && !shard.index.has_room(), "it keeps an index of no entries");
+    }
+
+    #[test]
+    fn what_is_superseded_takes_no_more_memory_than_what_is_not() {
+        for entries in [100, 10_000] {
+            let limits = limits(1_000, 1_000_000);
+            let mut shard = Shard::default();
+            (0..entries).for_each(|number| finish(&mut shard, number, Timestamp(0), &limits));
+            for time in 0..5 * entries.max(2_000) {
+                finish(&mut shard, 1 + time * 7 % (entries - 1), Timestamp(time), &limits);
+                let most = (entries as usize + FEW_SUPERSEDED).max(2 * entries as usize);
+                assert!(shard.history.len() <= most, "{} records of {entries}", shard.history.len());
+            }
+            let mut totals = Totals::default();
+            shard.add_to(&mut totals);
+            assert_eq!((totals.known, shard.count()), (entries, entries as usize));
+            assert!((0..entries).all(|number| is_known(&mut shard, number, Timestamp(0), &limits)));
+        }
+    }
+}

@@ -236,7 +236,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Side;
     use super::*;
 
     fn running(numbers: Numbers, response: Response) -> Snapshot {
@@ -274,24 +273,48 @@ mod tests {
     }
 
     #[test]
+    fn another_clock_changes_when_it_was_and_not_how_long_it_took() {
+        let numbers = Numbers::new(3_000, 500, None, 500);
+        let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(1_000), ended: Timestamp(3_500) };
+        let [here, there, before] = [(1_000, 3_500), (1_600, 4_100), (0, 1_500)].map(|(began, ended)| {
+            let [began, ended] = [began, ended].map(Timestamp);
+            Snapshot {
+                began,
+                outcome: Some(Outcome { began, ended, ..outcome }),
+                ..Snapshot::ended(numbers, true, outcome)
+            }
+        });
+        assert_eq!(
+            [here.shifted(0), here.shifted(600), there.shifted(-600), here.shifted(-2_000)],
+            [here, there, here, before]
+        );
+        let running = running(numbers, Response::Begun);
+        assert_eq!(running.shifted(600), Snapshot { began: Timestamp(1_600), ..running });
+    }
+
+    #[test]
     fn comes_back_out_of_its_words() {
         let random = &mut fastrand::Rng::with_seed(9);
         for _ in 0..10_000 {
             let snapshot = Snapshot::from_words(std::array::from_fn(|_| random.u64(..)));
             assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
         }
-        let numbers = Numbers::new(3_000, 500, None, 500);
-        let outcome = Outcome {
-            status: -1,
-            end: End::BrokenOff(Side::Timeout),
-            began: Timestamp(1_000),
-            ended: Timestamp(3_500),
-        };
-        for response in [Response::Awaited, Response::Begun, Response::Sized(700)] {
-            let snapshot = Snapshot { rate: None, ..running(numbers, response) };
-            assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
+        let [began, ended] = [Timestamp(1_000), Timestamp(3_500)];
+        for numbers in [None, Some(0), Some(9)].map(|request_size| Numbers::new(0, 400, request_size, 500)) {
+            for response in [Response::Awaited, Response::Begun, Response::Sized(700)] {
+                for rate in [None, Some(0), Some(7)] {
+                    let snapshot = Snapshot { rate, ..running(numbers, response) };
+                    assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
+                }
+            }
+            for end in End::ALL {
+                for is_sized in [false, true] {
+                    let snapshot = Snapshot::ended(numbers, is_sized, Outcome { status: -1, end, began, ended });
+                    assert_eq!(Snapshot::from_words(snapshot.into_words()), snapshot);
+                    assert_eq!(snapshot.is_broken_off(), end != End::Whole);
+                }
+            }
+            assert!(!running(numbers, Response::Begun).is_broken_off());
         }
-        let ended = Snapshot::ended(numbers, true, outcome);
-        assert_eq!(Snapshot::from_words(ended.into_words()), ended);
     }
 }

@@ -223,6 +223,7 @@ mod tests {
         let (now, snapshot) = (Timestamp(1_250), Some(&snapshot));
         let about = About { snapshot, id, details: None, callback: Some(b"cb"), success: None, now, unix_time: |_| 0 };
         let template = template(content_type, running).expect("a template");
+        assert_eq!(template.content_type(), content_type);
         assert_eq!(template.write(&About { snapshot: None, ..about }), b"?");
         String::from_utf8(template.write(&about)).expect("answers are UTF-8")
     }

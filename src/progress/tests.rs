@@ -136,7 +136,7 @@ fn does_what_a_naive_table_does() {
                     let end = some_end(random);
                     request.outcome = Some(Outcome { status, end, began: request.began, ended: now });
                     let bits = request.ticket.take().expect("ended once").into_bits();
-                    assert!(bits < 1 << Ticket::BITS, "{context}");
+                    assert!(bits < 1 << Ticket::BITS && Ticket::from_bits(bits).bits() == bits, "{context}");
                     table.finish(Ticket::from_bits(bits), status, end, now);
                     assert_eq!(Rc::strong_count(&request.counters), 1, "{context}: counters are kept");
                 }
@@ -163,6 +163,31 @@ fn does_what_a_naive_table_does() {
 }
 
 #[test]
+fn a_response_that_is_shorter_than_it_was_said_to_be_is_broken_off() {
+    let table = table(30, 1_000);
+    for (size, end) in [(3, End::Whole), (4, End::Whole), (5, End::BrokenOff(Side::Server))] {
+        let ticket = table.track(id(b"a"), &STILL, Timestamp(0)).expect("there is room");
+        table.begin_response(&ticket, Response::Sized(size), Timestamp(0));
+        let ended = table.finish(ticket, 200, End::Whole, Timestamp(1)).expect("it is on").snapshot();
+        assert_eq!(ended.outcome.map(|outcome| outcome.end), Some(end), "{size} of 4 bytes");
+        assert_eq!(look_up(&table, b"a", Timestamp(1)), Some(ended));
+        assert_eq!(table.totals().map(|totals| totals.known), Ok(1), "only the newest is known");
+    }
+}
+
+#[test]
+fn without_a_time_to_live_nothing_is_kept() {
+    let table = table(0, 1_000);
+    track_and_finish(&table, b"a", Timestamp(0));
+    assert_eq!((look_up(&table, b"a", Timestamp(0)), table.count()), (None, 0));
+}
+
+#[test]
+fn a_ticket_has_as_many_bits_as_is_told() {
+    assert_eq!(Ticket::from_bits(u64::MAX).bits(), (1 << Ticket::BITS) - 1);
+}
+
+#[test]
 fn removal_keeps_up_with_new_requests() {
     let table = table(30, 1_000_000);
     let per_second = 1_000;
@@ -171,6 +196,18 @@ fn removal_keeps_up_with_new_requests() {
     }
     let alive = 30 * per_second as usize;
     assert!((alive..alive + alive / 50).contains(&table.count()), "{} entries", table.count());
+}
+
+#[test]
+fn a_new_request_removes_a_few_that_are_over() {
+    let table = table(1, 1_000_000);
+    for request in 0..1_000_u64 {
+        track_and_finish(&table, &request.to_le_bytes(), Timestamp(0));
+    }
+    for (now, known) in [(999, 1_001), (1_000, 1_001 - 4 + 1)] {
+        let _running = table.track(id(b"new").within(&[now as u8]), &STILL, Timestamp(now)).expect("there is room");
+        assert_eq!(table.count(), known, "at {now}");
+    }
 }
 
 #[test]
@@ -288,6 +325,24 @@ fn an_id_used_again_and_again_takes_one_entry() {
 }
 
 #[test]
+fn is_looked_at_a_few_hundred_requests_at_a_time() {
+    let table = table(LONG, 100_000);
+    let running: Vec<_> =
+        (0..10_000_u64).map(|number| table.track(id(&number.to_le_bytes()), &STILL, Timestamp(0))).collect();
+    for number in 10_000..20_000_u64 {
+        track_and_finish(&table, &number.to_le_bytes(), Timestamp(number));
+    }
+    let (mut cursor, mut rows, mut looked_at) = (Cursor::default(), Vec::new(), 0);
+    while let Some(more) = table.page(&mut cursor, Timestamp(20_000), &mut rows).expect("it is on") {
+        looked_at += more;
+        assert!(more <= 512 && rows.len() <= looked_at, "{more} at a time, {} of {looked_at}", rows.len());
+    }
+    // Of each of 16 shards there may be places that nobody has.
+    assert!((20_000..20_000 + 16 * 32).contains(&looked_at), "{looked_at}");
+    assert_eq!((rows.len(), running.len()), (20_000, 10_000));
+}
+
+#[test]
 fn switched_off_it_knows_and_keeps_nothing() {
     let table = table(30, 1_000);
     let counters = Rc::new(Cell::new(STILL));
@@ -348,19 +403,22 @@ fn no_thread_reads_counters_after_the_end() {
 fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
     let table = table(30, 1_000);
     let subject = table.subject(id(b"a"));
+    assert_eq!(Subject::from_words(subject.into_words()), subject);
     let track = || table.track(id(b"a"), &STILL, Timestamp(0)).expect("it is tracked");
     let finish = |ticket| {
-        let watched = table.finish(ticket, 200, End::Whole, Timestamp(1)).expect("it is not switched off").watched;
-        watched.map(|(whose, workers)| (whose == subject, workers.among(64).collect::<Vec<_>>()))
+        let ended = table.finish(ticket, 200, End::Whole, Timestamp(1)).expect("it is not switched off");
+        let watched = ended.watched.map(|(whose, workers)| (whose == subject, workers.among(64).collect::<Vec<_>>()));
+        (ended.is_newest, watched)
     };
     let watch = |worker| table.watch(subject, worker, Timestamp(0)).expect("on").is_some();
     assert!(!watch(7), "there is nothing to watch yet");
     let [older, unwatched] = [track(), table.track(id(b"b"), &STILL, Timestamp(0)).expect("it is tracked")];
     assert!(watch(3) && watch(5) && watch(3));
+    assert_eq!(table.look_up_subject(subject, Timestamp(0)), table.look_up(id(b"a"), Timestamp(0)));
     let newer = track();
-    assert_eq!((finish(unwatched), finish(older)), (None, None));
-    assert_eq!(finish(newer), Some((true, vec![3, 5])));
-    assert_eq!(finish(track()), None, "they have heard of it");
+    assert_eq!([finish(unwatched), finish(older)], [(true, None), (false, None)]);
+    assert_eq!(finish(newer), (true, Some((true, vec![3, 5]))));
+    assert_eq!(finish(track()), (true, None), "they have heard of it");
 }
 
 #[test]
@@ -376,8 +434,9 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     adopt(b"one", one, 6_000);
     assert_eq!(look_up(&table, b"one", Timestamp(6_000)), Some(one));
     assert_eq!([received(b"one", 6_999), received(b"one", 7_000)], [Some(7), None]);
-    // The older of two is not taken over, nor what is over or has not ended.
+    // The older of two is not taken over, nor one that is not newer, nor what is over or has not ended.
     adopt(b"one", ended(8, 3_900, 5_900), 6_000);
+    adopt(b"one", ended(8, 4_000, 5_000), 6_000);
     adopt(b"over", ended(9, 1_000, 3_000), 6_000);
     let running = Snapshot { outcome: None, ..one };
     adopt(b"running", running, 6_000);
@@ -393,16 +452,22 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     adopt(b"two", ended(11, 5_000, 6_100), 6_200);
     assert_eq!(received(b"two", 6_200), Some(1));
     table.finish(ticket, 200, End::Whole, Timestamp(6_500));
-    adopt(b"three", ended(12, 5_000, 6_100), 6_600);
-    let three = look_up(&table, b"three", Timestamp(6_600)).expect("it is known");
-    assert_eq!(three.elapsed(Timestamp(6_600)), 1_100);
+    // In whichever shard, it comes behind what has ended there.
+    (0..200).for_each(|number| track_and_finish(&table, &[number], Timestamp(6_500)));
+    for number in 0..100_u8 {
+        adopt(&[number, number], ended(12, 5_000, 6_100), 6_600);
+        let outcome = look_up(&table, &[number, number], Timestamp(6_600)).and_then(|snapshot| snapshot.outcome);
+        let times = outcome.map(|outcome| (outcome.began, outcome.ended));
+        assert_eq!(times, Some((Timestamp(5_400), Timestamp(6_500))));
+    }
     // There are no more of them than there may be.
     for number in 0..5_000_u32 {
         adopt(&number.to_le_bytes(), ended(1, 6_000, 6_700), 6_700);
     }
     let totals = table.totals().expect("it is on");
     assert!(totals.known <= 1_000, "{}", totals.known);
-    assert_eq!(totals.counts.finished, [1, 0, 0, 0, 0], "they did not end here");
+    assert_eq!(totals.counts.finished, [201, 0, 0, 0, 0], "they did not end here");
+    assert_eq!(received(&4_999_u32.to_le_bytes(), 6_700), Some(1), "the oldest gave way");
     let expired = (0..10).any(|_| !table.tend(0, 1, Timestamp(9_000)));
     assert_eq!((expired, table.count()), (true, 0));
 }
