@@ -9,7 +9,7 @@ BUILT = $(TARGET)/release/$(NAME)
 MARK = MOD_PROGRESS_IN_RUST
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all demo fuzz verify install uninstall manual deb dist distcheck check test bench bench-quick soak client screenshots help
+.PHONY: all demo fuzz mutants verify install uninstall manual deb dist distcheck check test bench bench-quick soak client screenshots help
 
 all: ## build the module: target/release/libmod_progress.so
 	@NEED=ask scripts/need cc libclang
@@ -77,6 +77,9 @@ verify: ## run for longer what the tests run for moments, for two or three hours
 
 fuzz: ## give readers of what others write inputs for SECONDS= each (60), by what these reach; TARGETS= are all
 	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
+
+mutants: ## change the core in a thousand places, one at a time, and see that its tests notice, for half an hour
+	@scripts/mutants
 
 demo: ## install what is missing, build, and serve a page with progress bars; prints its address
 	@scripts/need cc libclang
