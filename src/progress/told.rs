@@ -37,3 +37,18 @@ impl ToldNumbers {
         Numbers::new(received, sent, request_size, self.response_size.load(Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_last_is_told() {
+        let told = ToldNumbers::default();
+        assert_eq!(told.get(), Numbers::new(0, 0, None, 0));
+        for numbers in [Numbers::new(1, 2, Some(3), 4), Numbers::new(5, 6, None, 7), Numbers::new(0, 0, Some(0), 0)] {
+            told.set(numbers);
+            assert_eq!((told.get(), ToldNumbers::new(numbers).get()), (numbers, numbers));
+        }
+    }
+}

@@ -80,4 +80,19 @@ mod tests {
         workers.add(70);
         assert!(workers.among(66).eq([0, 5, 62, 63, 64, 65]));
     }
+
+    #[test]
+    fn each_worker_is_told_and_woken() {
+        let (inboxes, mut woken) = (Inboxes::new(3), Vec::new());
+        let [one, other] = [1, 2].map(|word| Subject::from_words([word, 0]));
+        let mut workers = Workers::default();
+        workers.add(0);
+        inboxes.put(one, workers, |worker| woken.push(worker));
+        workers.add(2);
+        workers.add(5);
+        inboxes.put(other, workers, |worker| woken.push(worker));
+        assert_eq!(woken, [0, 0, 2]);
+        assert_eq!([0, 1, 2, 5].map(|worker| inboxes.take(worker)), [vec![one, other], vec![], vec![other], vec![]]);
+        assert!(inboxes.take(0).is_empty(), "it is told once");
+    }
 }
