@@ -176,11 +176,13 @@ pub fn tunnel_ended(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: 
 /// Ends the entry of a request, and tells all who are to hear of it.
 fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) {
     let now = clock::now();
-    let bits = tracked.ticket.bits();
-    let Some(ended) = table.finish(tracked.ticket, status, end, now) else { return };
     if plugin.module().tells_others() {
-        tell_end(plugin, vr, bits, tracked.slot, &ended, now);
+        // Before anybody hears of it here: what has ended does not run again at the next process.
+        if let Some(ended) = table.ending(&tracked.ticket, status, end, now) {
+            tell_end(plugin, vr, tracked.ticket.bits(), tracked.slot, &ended, now);
+        }
     }
+    let Some(ended) = table.finish(tracked.ticket, status, end, now) else { return };
     if config::has_environment(vr, plugin) {
         tell_environment(plugin, vr, &ended.snapshot());
     }

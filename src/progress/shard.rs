@@ -163,25 +163,12 @@ impl<C: Counters> Shard<C> {
     pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) -> Option<Ended> {
         let Limits { time_to_live, budget } = limits;
         let running = self.running.remove(index)?;
-        let Running { fingerprint, is_superseded, began, watchers, .. } = running;
-        let given = running.counters.read();
-        let response = running.response.get();
-        let end = match response {
-            // It was closed in order, and is too short: some backends are believed that.
-            Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
-            _ => end,
-        };
-        // Workers look at the clock before they wait for the lock.
-        let ended = self.history.newest_end().max(now);
-        let outcome = Outcome { status, end, began, ended };
-        let (numbers, is_sized) = match end {
-            End::Whole => (given.all_sent(), true),
-            End::BrokenOff(_) => (response.of(given), matches!(response, Response::Sized(_))),
-        };
+        let mut ended = self.ended(&running, status, end, now);
+        let Running { fingerprint, is_superseded, watchers, .. } = running;
+        let Ended { numbers, is_sized, outcome, .. } = ended;
         if let Some(counts) = &mut self.counts {
             counts.add(numbers, &outcome);
         }
-        let mut ended = Ended { numbers, is_sized, outcome, is_newest: !is_superseded, watched: None };
         if is_superseded {
             self.allowance.regain(budget);
             return Some(ended);
@@ -203,6 +190,29 @@ impl<C: Counters> Shard<C> {
         }
         ended.watched = (!watchers.is_empty()).then_some((Subject(fingerprint), watchers));
         Some(ended)
+    }
+
+    /// What [`end`](Self::end) would return now, but for who watches.
+    pub fn ending(&self, index: u32, status: i32, end: End, now: Timestamp) -> Option<Ended> {
+        self.running.get(index).map(|running| self.ended(running, status, end, now))
+    }
+
+    fn ended(&self, running: &Running<C>, status: i32, end: End, now: Timestamp) -> Ended {
+        let given = running.counters.read();
+        let response = running.response.get();
+        let end = match response {
+            // It was closed in order, and is too short: some backends are believed that.
+            Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
+            _ => end,
+        };
+        // Workers look at the clock before they wait for the lock.
+        let ended = self.history.newest_end().max(now);
+        let (numbers, is_sized) = match end {
+            End::Whole => (given.all_sent(), true),
+            End::BrokenOff(_) => (response.of(given), matches!(response, Response::Sized(_))),
+        };
+        let outcome = Outcome { status, end, began: running.began, ended };
+        Ended { numbers, is_sized, outcome, is_newest: !running.is_superseded, watched: None }
     }
 
     /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or to one that is no older. Without

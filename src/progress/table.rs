@@ -189,6 +189,12 @@ impl<C: Counters> Table<C> {
         self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits))
     }
 
+    /// What [`finish`](Self::finish) would make of a request now, but for who watches it: for those who are to hear of it first.
+    pub fn ending(&self, ticket: &Ticket, status: i32, end: End, now: Timestamp) -> Option<Ended> {
+        let Padded(guarded) = &self.shards[self.number_of(ticket)];
+        guarded.shard.lock().ending(ticket.index, status, end, now)
+    }
+
     /// What is known of the request that `id` belongs to.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ fn rounds(workers: usize) {
         age(folder.path(), &old);
         let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
         let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
-        requests.iter().for_each(|request| request.assert_known(&server, workers));
+        requests.iter().for_each(|request| request.assert_known(&server));
         wait::until("the files go that nobody can ask for", || {
             let here = names(folder.path());
             if here.is_disjoint(&old) && here.is_superset(&left) { Ok(()) } else { Err(format!("{here:?}")) }
@@ -121,7 +121,7 @@ fn rounds(workers: usize) {
             break;
         }
         requests = (0..REQUESTS).map(|number| Request::new(&server, random, round, number)).collect();
-        interrupt(server, &site, &mut requests, random, ending, workers);
+        interrupt(server, &site, &mut requests, random, ending);
         endings[ending as usize] += 1;
         old = mem::replace(&mut left, names(folder.path()));
         left.retain(|name| !old.contains(name));
@@ -134,14 +134,7 @@ fn rounds(workers: usize) {
 }
 
 /// Lets requests come, and the server end at some step of theirs.
-fn interrupt(
-    server: RunningHost,
-    site: &Site,
-    requests: &mut [Request],
-    random: &mut Rng,
-    ending: Ending,
-    workers: usize,
-) {
+fn interrupt(server: RunningHost, site: &Site, requests: &mut [Request], random: &mut Rng, ending: Ending) {
     let steps: usize = requests.iter().map(|request| request.todo.len()).sum();
     for _ in 0..random.usize(..2 * steps) {
         let number = random.usize(..requests.len());
@@ -167,9 +160,8 @@ fn interrupt(
         Ending::Reload => {
             let begin = Instant::now();
             let process = server.reload();
-            // Whichever of the two answers. What another worker has heard of an end, other processes can hear a moment later.
-            let is_told = |request: &&mut Request| workers == 1 || !request.has_ended();
-            requests.iter_mut().filter(is_told).for_each(|request| request.look(&server));
+            // Whichever of the two answers.
+            requests.iter_mut().for_each(|request| request.look(&server));
             then(requests);
             if clients == Clients::GoOn && begin.elapsed() < GRACE {
                 let given_up = requests.iter().find(|request| request.was_running());
@@ -179,7 +171,7 @@ fn interrupt(
                 if server.is_serving(process) { Err("it is there") } else { Ok(()) }
             });
             gone.unwrap_or_else(|error| panic!("{ending:?}, and clients {clients:?}: {error}"));
-            requests.iter().for_each(|request| request.assert_known(&server, workers));
+            requests.iter().for_each(|request| request.assert_known(&server));
             server.stop().unwrap_or_else(|error| panic!("{error}")).assert_fine(site);
             return;
         }
@@ -317,7 +309,7 @@ impl Request {
     }
 
     /// The next server tells of it what is true.
-    fn assert_known(&self, server: &RunningHost, workers: usize) {
+    fn assert_known(&self, server: &RunningHost) {
         let Some(id) = &self.id else { return };
         let known = full(server, id);
         let state = known["state"].as_str().expect("a state");
@@ -325,8 +317,8 @@ impl Request {
         let is_fine = match state {
             "unknown" => self.seen.is_none() && (!self.is_answered || self.is_killed),
             "done" => self.sent == self.size && self.head == 0,
-            // A client, or another worker, can know of an end that a killed server has not got to tell.
-            "error" => (!has_ended || self.is_killed && workers > 1) && (!self.is_answered || self.is_killed),
+            // A client can know of an end that a killed server has not got to tell.
+            "error" => !has_ended && (!self.is_answered || self.is_killed),
             _ => false,
         };
         assert!(
