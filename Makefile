@@ -72,7 +72,7 @@ test: ## install what is missing, then run every check and test there is, and co
 STAND_IN = $(if $(HOST),$(filter standin,$(HOST)),$(if $(LIGHTTPD2_WORKER),,$(shell scripts/module-dir > /dev/null 2>&1 || echo standin)))
 BUILD_HOSTED = $(CARGO) build --release --locked -p mod_progress $(addprefix -p ,$(STAND_IN))
 
-verify: ## run for longer what the tests run for moments, for two or three hours; prints a table (docs/reliability.md)
+verify: ## run for longer what the tests run for moments, for two hours; prints a table (docs/reliability.md)
 	@scripts/verify
 
 fuzz: ## give readers of what others write inputs for SECONDS= each (60), by what these reach; TARGETS= are all

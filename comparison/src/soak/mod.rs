@@ -25,7 +25,7 @@ const JUDGED: Duration = Duration::from_secs(20 * 60);
 /// The report is written anew after so many samples.
 const WRITTEN: usize = 60;
 /// The part of the time that load goes on before anything counts, and the most of that.
-const WARMING: (u32, Duration) = (10, Duration::from_secs(120));
+const WARMING: (u32, Duration) = (6, Duration::from_secs(600));
 /// The most memory of the host as it rests, in what it had as it rested before.
 const AT_REST: f64 = 1.05;
 
