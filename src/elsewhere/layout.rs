@@ -23,7 +23,7 @@ pub const TOLD: usize = 1;
 pub const RUNNING_END: usize = 2;
 
 /// How many running requests of a worker are told.
-pub const MOST_RUNNING: usize = if cfg!(loom) { 2 } else { 1 << 16 };
+pub const MOST_RUNNING: usize = if cfg!(feature = "loom") { 2 } else { 1 << 16 };
 
 const MAGIC: u64 = u64::from_le_bytes(*b"progress");
 const VERSION: u64 = 1;

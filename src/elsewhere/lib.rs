@@ -17,7 +17,7 @@ mod engine;
 #[cfg(feature = "inputs")]
 pub mod inputs;
 mod layout;
-#[cfg(all(test, loom))]
+#[cfg(all(test, feature = "loom"))]
 mod models;
 mod private;
 mod reader;

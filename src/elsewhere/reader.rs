@@ -14,7 +14,7 @@ const COARSE: u64 = 50;
 const ENTRIES_AT_ONCE: usize = 1024;
 
 /// How often a request is looked for that has just ended or begun where it is looked for.
-const ATTEMPTS: usize = if cfg!(loom) { 3 } else { 5 };
+const ATTEMPTS: usize = if cfg!(feature = "loom") { 3 } else { 5 };
 
 /// Words of a worker's first page that are looked at.
 const STATE_WORDS: usize = 3;

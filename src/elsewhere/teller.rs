@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const ENDING: &str = ".progress";
 
 /// So many entries get room on the disk at once: whole pages.
-const PER_PORTION: usize = if cfg!(loom) { 1 } else { PAGE };
+const PER_PORTION: usize = if cfg!(feature = "loom") { 1 } else { PAGE };
 const PORTION: usize = PER_PORTION * ENTRY;
 
 /// The file of this process.

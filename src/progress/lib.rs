@@ -30,7 +30,7 @@ mod index;
 mod limits;
 mod list;
 mod metrics;
-#[cfg(all(test, loom))]
+#[cfg(all(test, feature = "loom"))]
 mod models;
 mod numbers;
 mod outcome;

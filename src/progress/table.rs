@@ -11,7 +11,7 @@ use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject,
 
 /// How many shards there are: enough that two workers seldom want the same one, and none has so many entries that one
 /// operation on it takes long.
-const FEWEST_SHARDS: usize = if cfg!(loom) { 2 } else { 16 };
+const FEWEST_SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 16 };
 const MOST_SHARDS: usize = 1 << Ticket::SHARD_BITS;
 const ENTRIES_PER_SHARD: usize = 65_536;
 
@@ -353,7 +353,7 @@ impl<C: Counters> Table<C> {
     }
 
     /// Makes it one that knows so many requests at the most; nothing was tracked yet.
-    #[cfg(all(test, loom))]
+    #[cfg(all(test, feature = "loom"))]
     pub fn limit(&mut self, entries: usize) {
         self.limits.budget = Budget::new(entries, self.shards.len());
     }
