@@ -294,8 +294,9 @@ fn watchers() {
         let taken = bounded();
         let with_crowd = others.spend(&mut poller);
         go_on(&mut poller);
-        // Other things that the machine does show in it.
-        assert!(with_crowd < 3.0 * spent, "what others do takes {with_crowd} s with a crowd, and {spent} s without");
+        // Other things that the machine does show in it, and little of it says nothing.
+        let most = amount(3, usize::MAX) as f64;
+        assert!(with_crowd < most * spent, "what others do takes {with_crowd} s with a crowd, and {spent} s without");
         others.upload.end();
         // All of them go, and all that they had is there for others.
         drop(crowd);
