@@ -58,10 +58,11 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
         live.kept = Some(Arc::new(Kept { details, told }));
     }
     // Before anybody hears of it here: whoever does, and then asks the next process, is not told that nobody knows it.
-    let slot = tells_others.then(|| tell_processes(plugin, vr, subject, &live, now)).flatten();
+    let tells_processes = tells_others && plugin.module().store().is_some();
+    let slot = tells_processes.then(|| tell_processes(plugin, vr, subject, &live, now)).flatten();
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
-            if tells_others {
+            if tells_others && plugin.module().shared().is_some() {
                 tell_hosts(plugin, vr, ticket.bits(), subject, &live, now);
             }
             Tracked { ticket, closing: None, slot }.store(vr.slot(plugin));
@@ -176,13 +177,16 @@ pub fn tunnel_ended(plugin: Plugin<'_>, vr: VRequest<'_>, word: usize, closing: 
 /// Ends the entry of a request, and tells all who are to hear of it.
 fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tracked, status: i32, end: End) {
     let now = clock::now();
-    if plugin.module().tells_others() {
+    let ended = if plugin.module().tells_others() {
         // Before anybody hears of it here: what has ended does not run again at the next process.
-        if let Some(ended) = table.ending(&tracked.ticket, status, end, now) {
+        table.ending(&tracked.ticket, status, end, now).and_then(|ended| {
             tell_end(plugin, vr, tracked.ticket.bits(), tracked.slot, &ended, now);
-        }
-    }
-    let Some(ended) = table.finish(tracked.ticket, status, end, now) else { return };
+            table.finish_as(tracked.ticket, ended)
+        })
+    } else {
+        table.finish(tracked.ticket, status, end, now)
+    };
+    let Some(ended) = ended else { return };
     if config::has_environment(vr, plugin) {
         tell_environment(plugin, vr, &ended.snapshot());
     }

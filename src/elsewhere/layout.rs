@@ -9,7 +9,7 @@
 //!
 //! An entry is [`Entry`]; one that is not whole does not have the check that it should.
 
-use progress::{Key, Numbers, RequestId, Response, Snapshot, SnapshotWords, Subject, Timestamp};
+use progress::{Key, RequestId, Snapshot, SnapshotWords, Subject};
 
 pub const PAGE: usize = 4096;
 
@@ -100,12 +100,7 @@ impl Header {
     }
 
     pub fn worker_size(&self) -> usize {
-        Self::worker_size_of(self.ended)
-    }
-
-    /// That of one with so many places for requests that have ended.
-    pub fn worker_size_of(ended: usize) -> usize {
-        Self::ENDED_BEGIN + (ended * ENTRY).next_multiple_of(PAGE)
+        Self::ENDED_BEGIN + (self.ended * ENTRY).next_multiple_of(PAGE)
     }
 
     /// Where the running entries of a worker begin, and those that have ended, from where its pages do.
@@ -124,25 +119,17 @@ impl Entry {
         begun << 32
     }
 
-    /// One that says that nobody has the place of a running request any more.
-    pub fn free(number: u64) -> Self {
-        let snapshot = Snapshot {
-            numbers: Numbers::new(0, 0, None, 0),
-            began: Timestamp::default(),
-            response: Response::Awaited,
-            rate: None,
-            outcome: None,
-        };
-        Self { subject: Self::nobody(), number, snapshot }
-    }
-
-    fn nobody() -> Subject {
-        Subject::from_words([0; 2])
+    /// Words of an entry which says that nobody has the place of a running request any more.
+    pub fn free_words(number: u64, seal: Seal) -> [u64; ENTRY_WORDS] {
+        let mut words = [0; ENTRY_WORDS];
+        words[2] = number;
+        words[11] = seal.of(&words[..11]);
+        words
     }
 
     /// Whether it says that.
     pub fn is_free(&self) -> bool {
-        self.subject == Self::nobody()
+        self.subject.into_words() == [0; 2]
     }
 
     /// The newer one of the whole entries of a running request's place.

@@ -32,8 +32,8 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(size: usize) -> Self {
-        let count = STATE + (Header::worker_size_of(ENDED) - PAGE) / (size * size_of::<u64>());
+    fn new(header: &Header, size: usize) -> Self {
+        let count = STATE + (header.worker_size() - PAGE) / (size * size_of::<u64>());
         let pieces = (0..count).map(|_| AtomicUsize::new(0)).collect();
         Self { pieces: Arc::new(pieces), contents: std::sync::Arc::new(Mutex::new(vec![vec![0; size]])), size }
     }
@@ -98,8 +98,8 @@ fn subject(id: &[u8]) -> Subject {
 }
 
 fn model(size: usize) -> Model {
-    let (memory, seal) = (Memory::new(size), Seal::new(&key()));
     let header = Header { boot: 0, workers: 1, ended: ENDED, time_to_live: TIME_TO_LIVE };
+    let (memory, seal) = (Memory::new(&header, size), Seal::new(&key()));
     let reader = Reader::new(memory.clone(), header, seal, TIME_TO_LIVE);
     Model { teller: Teller::new(memory, ENDED, seal), reader }
 }

@@ -201,7 +201,7 @@ impl<P: Part> Teller<P> {
         self.number += 1;
         let number = Entry::first_number(self.number);
         self.places.take(place, Told { subject, number });
-        self.write_running(place, Entry { subject, number, snapshot: *snapshot });
+        self.write_running(place, number, &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
         self.set(RUNNING_END, self.places.end().into());
         self.count_change();
         Some(Slot(place))
@@ -212,7 +212,7 @@ impl<P: Part> Teller<P> {
         let Some(told) = self.places.get_mut(place) else { return };
         told.number += 1;
         let Told { subject, number } = *told;
-        self.write_running(place, Entry { subject, number, snapshot: *snapshot });
+        self.write_running(place, number, &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
     }
 
     /// Tells that a request has ended, and how, where its id belongs to no newer one. What is over by now gives its room back. Whether
@@ -238,18 +238,18 @@ impl<P: Part> Teller<P> {
     }
 
     /// Writes in the place of the older one of a running request's entries.
-    fn write_running(&mut self, place: u32, entry: Entry) {
+    fn write_running(&mut self, place: u32, number: u64, words: &[u64; ENTRY_WORDS]) {
         // The newer one is whole before, and so is what is told besides.
         fence(Release);
-        let offset = running_offset(place) + (entry.number % 2) as usize * ENTRY;
-        self.part.write(offset, &entry.into_words(self.seal));
+        let offset = running_offset(place) + (number % 2) as usize * ENTRY;
+        self.part.write(offset, words);
     }
 
     /// Says that nobody has a place any more. What is left in it is never older than what was read before, and the next request's
     /// first entry, which has an even number, finds nothing of this one beside it.
     fn free(&mut self, place: u32, last: u64) {
         let numbers = if last % 2 == 0 { last + 1..=last + 1 } else { last + 1..=last + 2 };
-        numbers.for_each(|number| self.write_running(place, Entry::free(number)));
+        numbers.for_each(|number| self.write_running(place, number, &Entry::free_words(number, self.seal)));
     }
 
     fn append(&mut self, subject: Subject, snapshot: &Snapshot, time_to_live: u64, now: Timestamp) -> bool {

@@ -50,6 +50,8 @@ impl Source for File {
 }
 
 impl Part for Mapped {
+    // Most of what is written is a word, or as long as is known where this is called.
+    #[inline(always)]
     fn write(&mut self, offset: usize, words: &[u64]) {
         self.map[offset..offset + size_of_val(words)].copy_from_slice(bytemuck::cast_slice(words));
     }

@@ -500,7 +500,7 @@ mod tests {
     #[test]
     fn whatever_is_known_is_told_in_json() {
         let random = &mut fastrand::Rng::with_seed(5);
-        for _ in 0..if cfg!(miri) { 50 } else { 20_000 } {
+        for _ in 0..crate::tests::steps(20_000) {
             let size = |random: &mut fastrand::Rng| random.u64(..) >> random.u32(..64);
             let numbers = Numbers::new(size(random), size(random), random.bool().then(|| size(random)), size(random));
             let end = random.choice([End::Whole, BROKEN_OFF, End::BrokenOff(Side::Server)]).expect("not empty");

@@ -162,9 +162,7 @@ mod tests {
         let random = &mut fastrand::Rng::with_seed(11);
         let mut index = Index::default();
         let mut model: HashMap<u32, u64> = HashMap::new();
-        // scripts/mutants runs the tests a thousand times.
-        let is_brief = std::env::var_os("BRIEF").is_some();
-        let steps = if cfg!(miri) { 2_000 } else { [300_000, 60_000][usize::from(is_brief)] };
+        let steps = crate::tests::steps(300_000);
         for step in 0..steps {
             let filling = step / (steps / 6) % 2 == 0;
             let place = random.u32(..4_000) + PLACES - 4_000;

@@ -172,6 +172,29 @@ fn an_id_that_begins_again_as_it_ends_is_that_of_who_began() {
 }
 
 #[test]
+fn an_id_that_begins_again_as_others_are_told_of_its_end_is_that_of_who_began() {
+    all_orders(|| {
+        let (table, older, newer) = (table(), Received::new(1), Received::new(2));
+        let has_begun = Arc::new(AtomicU64::new(0));
+        let ticket = track(&table, 0, &older);
+        let again = thread::spawn({
+            let (table, has_begun) = (table.clone(), has_begun.clone());
+            move || {
+                track(&table, 0, &newer);
+                has_begun.store(1, super::sync::Ordering::Release);
+            }
+        });
+        let told = table.ending(&ticket, 200, End::Whole, END).expect("the table is on");
+        let (was_newest, has_begun) = (told.is_newest, has_begun.load(super::sync::Ordering::Acquire) == 1);
+        let kept = table.finish_as(ticket, told).expect("the table is on");
+        older.is_gone();
+        assert!(!kept.is_newest || was_newest && !has_begun, "{was_newest} {has_begun}");
+        again.join().expect("it begins");
+        assert_eq!((look(&table, 0), table.count()), (Some((2, false)), 1));
+    });
+}
+
+#[test]
 fn who_watches_hears_of_the_end() {
     all_orders(|| {
         let (table, inboxes, counters) = (table(), Arc::new(Inboxes::new(2)), Received::new(1));

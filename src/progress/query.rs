@@ -215,7 +215,7 @@ mod tests {
             b"",
         ];
         let random = &mut fastrand::Rng::with_seed(7);
-        for _ in 0..if cfg!(miri) { 200 } else { 100_000 } {
+        for _ in 0..crate::tests::steps(100_000) {
             let query: Vec<u8> =
                 (0..random.usize(..12)).flat_map(|_| pieces[random.usize(..pieces.len())]).copied().collect();
             let keys: [&[u8]; 2] = [b"X-Progress-Id", b"X-Progress-ID"];

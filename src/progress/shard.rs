@@ -161,9 +161,22 @@ impl<C: Counters> Shard<C> {
     /// Ends the running entry at `index`: its counters are read once more and dropped. It stays known for the time to live.
     /// Returns how it ended, if there is one.
     pub fn end(&mut self, index: u32, status: i32, end: End, now: Timestamp, limits: &Limits) -> Option<Ended> {
-        let Limits { time_to_live, budget } = limits;
         let running = self.running.remove(index)?;
-        let mut ended = self.ended(&running, status, end, now);
+        let ended = self.ended(&running, status, end, now);
+        Some(self.close(index, running, ended, limits))
+    }
+
+    /// The same, of what [`ending`](Self::ending) has returned.
+    pub fn end_as(&mut self, index: u32, ended: Ended, limits: &Limits) -> Option<Ended> {
+        let running = self.running.remove(index)?;
+        // Meanwhile others may have ended, or begun with its id.
+        let outcome = Outcome { ended: self.history.newest_end().max(ended.outcome.ended), ..ended.outcome };
+        let ended = Ended { outcome, is_newest: !running.is_superseded, ..ended };
+        Some(self.close(index, running, ended, limits))
+    }
+
+    fn close(&mut self, index: u32, running: Running<C>, mut ended: Ended, limits: &Limits) -> Ended {
+        let Limits { time_to_live, budget } = limits;
         let Running { fingerprint, is_superseded, watchers, .. } = running;
         let Ended { numbers, is_sized, outcome, .. } = ended;
         if let Some(counts) = &mut self.counts {
@@ -171,7 +184,7 @@ impl<C: Counters> Shard<C> {
         }
         if is_superseded {
             self.allowance.regain(budget);
-            return Some(ended);
+            return ended;
         }
         let hash = fingerprint.hash();
         if self.history.len() == history::LONGEST && self.evict() {
@@ -189,7 +202,7 @@ impl<C: Counters> Shard<C> {
             }
         }
         ended.watched = (!watchers.is_empty()).then_some((Subject(fingerprint), watchers));
-        Some(ended)
+        ended
     }
 
     /// What [`end`](Self::end) would return now, but for who watches.

@@ -189,6 +189,11 @@ impl<C: Counters> Table<C> {
         self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits))
     }
 
+    /// [`finish`](Self::finish), of what [`ending`](Self::ending) has returned, and others were told.
+    pub fn finish_as(&self, ticket: Ticket, ended: Ended) -> Option<Ended> {
+        self.change(self.number_of(&ticket), |shard| shard.end_as(ticket.index, ended, &self.limits))
+    }
+
     /// What [`finish`](Self::finish) would make of a request now, but for who watches it: for those who are to hear of it first.
     pub fn ending(&self, ticket: &Ticket, status: i32, end: End, now: Timestamp) -> Option<Ended> {
         let Padded(guarded) = &self.shards[self.number_of(ticket)];

@@ -336,7 +336,7 @@ mod tests {
             "ä", "𝄞",
         ];
         let random = &mut fastrand::Rng::with_seed(11);
-        for _ in 0..if cfg!(miri) { 50 } else { 20_000 } {
+        for _ in 0..crate::tests::steps(20_000) {
             let mut id = Vec::new();
             for _ in 0..random.usize(1..12) {
                 match random.u8(..8) {

@@ -11,6 +11,18 @@ const TIMES_TO_LIVE: [i64; 3] = [0, 2, 30];
 const LONG: i64 = 1_000;
 const STILL: Numbers = Numbers::new(1, 2, Some(3), 4);
 
+/// How many random steps a test takes that would take so many: fewer under Miri, and where scripts/mutants runs it a thousand times.
+pub(crate) fn steps(many: u64) -> u64 {
+    let is_brief = std::env::var_os("BRIEF").is_some();
+    many.div_ceil(if cfg!(miri) {
+        400
+    } else if is_brief {
+        10
+    } else {
+        1
+    })
+}
+
 fn id(bytes: &[u8]) -> RequestId<'_> {
     RequestId::new(bytes).expect("an id of a test is usable")
 }
@@ -104,7 +116,7 @@ fn some_end(random: &mut fastrand::Rng) -> End {
 
 #[test]
 fn does_what_a_naive_table_does() {
-    for seed in 0..if cfg!(miri) { 3 } else { 60 } {
+    for seed in 0..steps(60).max(TIMES_TO_LIVE.len() as u64) {
         let random = &mut fastrand::Rng::with_seed(seed);
         let seconds = TIMES_TO_LIVE[seed as usize % TIMES_TO_LIVE.len()];
         let table = table(seconds, 1_000_000);
@@ -137,7 +149,13 @@ fn does_what_a_naive_table_does() {
                     request.outcome = Some(Outcome { status, end, began: request.began, ended: now });
                     let bits = request.ticket.take().expect("ended once").into_bits();
                     assert!(bits < 1 << Ticket::BITS && Ticket::from_bits(bits).bits() == bits, "{context}");
-                    table.finish(Ticket::from_bits(bits), status, end, now);
+                    let ticket = Ticket::from_bits(bits);
+                    let ended = if random.bool() {
+                        table.finish(ticket, status, end, now)
+                    } else {
+                        table.ending(&ticket, status, end, now).and_then(|told| table.finish_as(ticket, told))
+                    };
+                    assert!(ended.is_some(), "{context}");
                     assert_eq!(Rc::strong_count(&request.counters), 1, "{context}: counters are kept");
                 }
                 6..8 => {
@@ -173,6 +191,33 @@ fn a_response_that_is_shorter_than_it_was_said_to_be_is_broken_off() {
         assert_eq!(look_up(&table, b"a", Timestamp(1)), Some(ended));
         assert_eq!(table.totals().map(|totals| totals.known), Ok(1), "only the newest is known");
     }
+}
+
+#[test]
+fn an_end_is_kept_as_others_were_told_of_it() {
+    let table = table(30, 1_000);
+    let begin = |name: &[u8]| table.track(id(name), &STILL, Timestamp(0)).expect("there is room");
+    let [first, second, third] = [b"a", b"b", b"c"].map(|name| begin(name));
+    let told = table.ending(&first, 200, End::Whole, Timestamp(1)).expect("it runs");
+    assert!(told.is_newest && look_up(&table, b"a", Timestamp(1)).is_some_and(|known| known.outcome.is_none()));
+    let snapshot = told.snapshot();
+    let kept = table.finish_as(first, told).expect("it runs");
+    assert!(kept.is_newest);
+    assert_eq!((kept.snapshot(), look_up(&table, b"a", Timestamp(1))), (snapshot, Some(snapshot)));
+
+    // What has ended stands in the order of its ends, which others have meanwhile.
+    let told = table.ending(&second, 200, End::Whole, Timestamp(2)).expect("it runs");
+    (0..200_u64).for_each(|number| track_and_finish(&table, &number.to_le_bytes(), Timestamp(9)));
+    let kept = table.finish_as(second, told).expect("it runs").snapshot();
+    assert_eq!(kept.outcome.map(|outcome| outcome.ended), Some(Timestamp(9)));
+    assert_eq!(look_up(&table, b"b", Timestamp(9)), Some(kept));
+
+    let told = table.ending(&third, 200, End::Whole, Timestamp(9)).expect("it runs");
+    let again = begin(b"c");
+    assert!(told.is_newest && !table.finish_as(third, told).expect("it runs").is_newest);
+    assert!(look_up(&table, b"c", Timestamp(9)).is_some_and(|known| known.outcome.is_none()));
+    table.switch_off();
+    assert!(table.ending(&again, 200, End::Whole, Timestamp(9)).is_none());
 }
 
 #[test]
@@ -371,7 +416,7 @@ impl Counters for Mortal {
 
 #[test]
 fn no_thread_reads_counters_after_the_end() {
-    let rounds = if cfg!(miri) { 20 } else { 3_000 };
+    let rounds = steps(3_000);
     let table = table(30, 1_000);
     thread::scope(|scope| {
         for worker in 0..4_u8 {
