@@ -45,15 +45,16 @@ pub struct Usage {
 impl Usage {
     /// Of this process; nothing where it has ended.
     pub fn of(id: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        // What /proc/ID/status says may be wrong by some hundreds of kilobytes: each processor counts for itself first.
+        let mappings = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
         let kilobytes = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let line = mappings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
         };
         let descriptors = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().count() as u64;
         Self {
-            memory: kilobytes("VmRSS") * 1024,
-            anonymous: kilobytes("RssAnon") * 1024,
+            memory: kilobytes("Rss") * 1024,
+            anonymous: kilobytes("Anonymous") * 1024,
             descriptors,
             threads: threads(id).count() as u64,
         }

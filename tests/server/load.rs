@@ -263,7 +263,7 @@ fn watchers() {
                 client
             })
             .collect();
-        let (memory, spent) = (process.memory(), others.spend(&mut poller));
+        let (memory, spent) = (process.usage().anonymous, others.spend(&mut poller));
         let crowd: Vec<_> = idle.into_iter().map(watch).collect();
         // What they are sent fills their sockets; then there are no more events, though the upload goes on.
         let mut sent = 1;
@@ -287,7 +287,7 @@ fn watchers() {
         })
         .unwrap_or_else(|error| panic!("{error}"));
         let bounded = || {
-            let taken = process.memory().saturating_sub(memory);
+            let taken = process.usage().anonymous.saturating_sub(memory);
             assert!(taken <= count as u64 * PER_WATCHER + COMMON, "{taken} bytes for {count} who watch");
             taken
         };
