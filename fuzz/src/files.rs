@@ -1,6 +1,6 @@
 //! What stands in the files of other processes.
 
-use crate::Target;
+use crate::{Cost, Target};
 use elsewhere::inputs::Store;
 use tempfile::TempDir;
 
@@ -17,5 +17,5 @@ pub const STORE: Target = Target {
         }
         STORE.with(|(_, store)| store.read(input));
     },
-    is_slow: true,
+    cost: Cost::Much,
 };

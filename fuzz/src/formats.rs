@@ -1,6 +1,6 @@
 //! What is answered, read back by parsers that know nothing of how it was written.
 
-use crate::{Input, Target};
+use crate::{Cost, Input, Target};
 use progress::{
     About, Counters, Details, End, Entries, FORMATS as ALL, Format, Key, List, ListQuery, Numbers, Parts, RequestId,
     Response, Side, Snapshot, State, Table, TimeToLive, Timestamp,
@@ -25,7 +25,7 @@ pub const FORMATS: Target = Target {
             check(format, &about, &text);
         }
     },
-    is_slow: false,
+    cost: Cost::Some,
 };
 
 pub const LISTS: Target = Target {
@@ -65,7 +65,7 @@ pub const LISTS: Target = Target {
         assert!(value["requests"].is_array() || value.is_object(), "{text}");
         assert!(!text.contains('<'), "{text}");
     },
-    is_slow: false,
+    cost: Cost::Some,
 };
 
 #[derive(Clone)]

@@ -17,8 +17,19 @@ pub struct Target {
     pub dictionary: &'static [&'static str],
     /// Takes an input.
     pub run: fn(&[u8]),
-    /// Inputs are files, or something else that takes a while: fewer of them are given.
-    pub is_slow: bool,
+    /// How long an input takes.
+    pub cost: Cost,
+}
+
+/// How long an input takes: the longer, the fewer of them are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// About a microsecond.
+    Little,
+    /// Tens of microseconds: it is compared with what takes longer, or read by other parsers.
+    Some,
+    /// Milliseconds: files are written.
+    Much,
 }
 
 /// All of them.
@@ -35,15 +46,20 @@ pub const TARGETS: &[Target] = &[
         name: "redis",
         dictionary: &["+OK\r\n", "$-1\r\n", ":1\r\n", "-ERR ", "*1\r\n", "$", "\r\n"],
         run: elsewhere::inputs::redis,
-        is_slow: false,
+        cost: Cost::Little,
     },
     Target {
         name: "memcached",
         dictionary: &["HD c1\r\n", "EN\r\n", "VA ", " c", "NF", "EX", "MN", "\r\n", "SERVER_ERROR "],
         run: elsewhere::inputs::memcached,
-        is_slow: false,
+        cost: Cost::Little,
     },
-    Target { name: "records", dictionary: &["1", "0123456789abcdef"], run: elsewhere::inputs::record, is_slow: false },
+    Target {
+        name: "records",
+        dictionary: &["1", "0123456789abcdef"],
+        run: elsewhere::inputs::record,
+        cost: Cost::Some,
+    },
     Target {
         name: "addresses",
         dictionary: &[
@@ -60,7 +76,7 @@ pub const TARGETS: &[Target] = &[
             "/1",
         ],
         run: elsewhere::inputs::address,
-        is_slow: false,
+        cost: Cost::Little,
     },
 ];
 

@@ -1,6 +1,6 @@
 //! What query strings say, and values of options.
 
-use crate::Target;
+use crate::{Cost, Target};
 use progress::{Callback, ListQuery, RequestId, Statuses, request_id, value};
 
 pub const IDS: Target = Target {
@@ -15,7 +15,7 @@ pub const IDS: Target = Target {
             assert_eq!(value(query, key), naive, "{}", query.escape_ascii());
         }
     },
-    is_slow: false,
+    cost: Cost::Some,
 };
 
 pub const CALLBACKS: Target = Target {
@@ -30,7 +30,7 @@ pub const CALLBACKS: Target = Target {
             }
         }
     },
-    is_slow: false,
+    cost: Cost::Little,
 };
 
 pub const LISTS: Target = Target {
@@ -47,7 +47,7 @@ pub const LISTS: Target = Target {
             assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text:?}");
         }
     },
-    is_slow: false,
+    cost: Cost::Little,
 };
 
 pub const STATUSES: Target = Target {
@@ -64,7 +64,7 @@ pub const STATUSES: Target = Target {
             assert!(are_equal, "{named}");
         }
     },
-    is_slow: false,
+    cost: Cost::Little,
 };
 
 /// What the reference says of an id in a query string, as directly as it can be written.

@@ -1,7 +1,7 @@
 //! Answers that the configuration spells out.
 
 use crate::formats::{about, snapshot};
-use crate::{Input, Target};
+use crate::{Cost, Input, Target};
 use progress::Template;
 
 /// What makes JSON and XML of an id, wherever it may stand.
@@ -64,5 +64,5 @@ pub const TEMPLATES: Target = Target {
         let xml = of(XML);
         roxmltree::Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
     },
-    is_slow: false,
+    cost: Cost::Some,
 };

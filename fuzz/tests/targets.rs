@@ -1,14 +1,22 @@
 //! Each target is given what is stored for it, and some more of that kind.
+//!
+//! `INPUTS` is how many a target is given that takes little time for each; others are given fewer. They are other ones each time then.
 
 use fastrand::Rng;
-use fuzz::{TARGETS, Target};
+use fuzz::{Cost, TARGETS, Target};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Inputs that are made for each target, and for those that take a while.
-const INPUTS: usize = 20_000;
-const SLOW_INPUTS: usize = 500;
+/// How many inputs are made for a target, if somebody asks for a number of them.
+fn inputs(cost: Cost, asked: Option<u64>) -> u64 {
+    let (usual, share) = match cost {
+        Cost::Little => (20_000, 1),
+        Cost::Some => (20_000, 100),
+        Cost::Much => (500, 10_000),
+    };
+    asked.map_or(usual, |asked| (asked / share).max(usual))
+}
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
@@ -18,8 +26,8 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
 }
 
 /// One like those that are stored: pieces of them and words, some bytes of which are others.
-fn make(random: &mut Rng, corpus: &[Vec<u8>], dictionary: &[&str]) -> Vec<u8> {
-    let mut made = Vec::new();
+fn make(made: &mut Vec<u8>, random: &mut Rng, corpus: &[Vec<u8>], dictionary: &[&str]) {
+    made.clear();
     for _ in 0..random.usize(1..5) {
         match random.choice(corpus) {
             Some(input) if random.u8(..3) > 0 => {
@@ -37,20 +45,29 @@ fn make(random: &mut Rng, corpus: &[Vec<u8>], dictionary: &[&str]) -> Vec<u8> {
             made[place] = random.u8(..);
         }
     }
-    made
 }
 
 #[test]
 fn each_target_takes_whatever_comes() {
+    let asked = std::env::var("INPUTS").ok().map(|text| text.parse().expect("INPUTS is a number"));
+    let seed = if asked.is_some() { fastrand::u64(..) } else { 7 };
+    let mut cheap = 0;
     for target in TARGETS {
         let stored = corpus(target);
         assert!(!stored.is_empty(), "nothing is stored for {}", target.name);
-        let random = &mut Rng::with_seed(7);
-        let count = if target.is_slow { SLOW_INPUTS } else { INPUTS };
-        let made: Vec<_> = (0..count).map(|_| make(random, &stored, target.dictionary)).collect();
-        for input in stored.iter().chain(&made) {
+        let random = &mut Rng::with_seed(seed);
+        let give = |input: &[u8]| {
             let taken = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
             assert!(taken.is_ok(), "{} does not take {}", target.name, input.escape_ascii());
+        };
+        stored.iter().for_each(|input| give(input));
+        let mut made = Vec::new();
+        for _ in 0..inputs(target.cost, asked) {
+            make(&mut made, random, &stored, target.dictionary);
+            give(&made);
         }
+        cheap += usize::from(target.cost == Cost::Little);
     }
+    let count = inputs(Cost::Little, asked);
+    println!("figure: {count} inputs for each of {cheap} readers, at least {} for others", inputs(Cost::Much, asked));
 }
