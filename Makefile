@@ -65,6 +65,7 @@ test: ## install what is missing, then run every check and test there is, and co
 	@scripts/need cc libclang lints
 	@scripts/need chromium || echo "no browser: its tests will be skipped"
 	@scripts/need debhelper pandoc || echo "no debhelper or pandoc: the package and the manual page will not be tested"
+	@scripts/need valgrind || echo "no valgrind: one test of memory will be skipped"
 	@NEED=$(if $(CI),install,ask) scripts/need engines || echo "no Redis or memcached: what hosts share by them will not be tested"
 	@scripts/test
 

@@ -38,7 +38,7 @@ const COARSE: [u8; 2] = [5, 6];
 /// In seconds.
 const DAY: i64 = 24 * 60 * 60;
 
-// As faulty has them.
+// As `faulty` has them, which is not linked: its functions would take the place of this program's own.
 const AHEAD: i64 = 0;
 const STANDS: i64 = 1;
 const FAILS: i64 = 2;

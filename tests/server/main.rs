@@ -10,7 +10,9 @@
 //! | `LOAD`, `HOLD` | `full`, and for how many seconds connections are held in `load::`, which tells of both |
 //! | `LEAK_REQUESTS` | how many requests are made in `leaks::`; default 20000 |
 //! | `FAULTS` | how often the server ends in `interrupted::`; default 6 |
-//! | `SEED` | what `churn::`, `hostile::` and `interrupted::` draw random numbers from, as a failure shows it; |
+//! | `HOSTILE_SECONDS` | for how long clients come in `hostile::` |
+//! | `REQUESTS` | how many requests `original::` makes; default 600 |
+//! | `SEED` | what `churn::`, `hostile::`, `interrupted::` and `original::` draw random numbers from, as a failure shows it; |
 //! | | without it another one each time |
 //!
 //! Those of `testkit` choose the host, and what it runs under.
