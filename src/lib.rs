@@ -111,8 +111,11 @@ impl Module for Progress {
         }
     }
 
-    fn tick(&self, server: Server, worker: usize, workers: usize) -> Again {
-        self.tend(server, worker, workers)
+    fn tick(plugin: Plugin<'_>, server: Server, worker: usize, workers: usize) -> Again {
+        if let Some(desk) = plugin.desk(worker) {
+            desk.local().store.tend(clock::now());
+        }
+        plugin.module().tend(server, worker, workers)
     }
 
     fn started(plugin: Plugin<'_>, desk: Desk<'_>) {

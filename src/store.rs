@@ -140,6 +140,15 @@ impl Local {
         }
     }
 
+    /// Lets go of the files of processes that are gone, where nobody asks for what they know.
+    pub fn tend(&mut self, now: Timestamp) {
+        if let Some(open) = &mut self.0 {
+            open.siblings.refresh(now);
+            // The caretaker says that.
+            open.siblings.take_complaints();
+        }
+    }
+
     /// Tells how far the requests of this worker are; whether any run.
     pub fn beat(&mut self, plugin: Plugin<'_>, now: Timestamp) -> bool {
         let (Some(open), Some(table)) = (&mut self.0, plugin.module().table()) else { return false };

@@ -87,8 +87,8 @@ impl Siblings {
         std::mem::take(&mut self.complaints)
     }
 
-    /// Looks for files that came or went.
-    fn refresh(&mut self, now: Timestamp) {
+    /// Looks for files that came or went; one that went is closed.
+    pub fn refresh(&mut self, now: Timestamp) {
         let Ok(changed) = self.directory.changed() else { return };
         // What comes within the same moment of a coarse clock is not overlooked.
         if self.read.is_some_and(|(time, read)| time == changed && now.since(read) > COARSE) {

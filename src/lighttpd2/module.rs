@@ -33,7 +33,7 @@ pub trait Module: Default + Send + Sync + 'static {
     fn prepare(&self, server: Server, is_as_declared: Result<(), LayoutError>);
 
     /// The time has come again for a worker, on its own thread: number `worker` of `workers`.
-    fn tick(&self, server: Server, worker: usize, workers: usize) -> Again;
+    fn tick(plugin: Plugin<'_, Self>, server: Server, worker: usize, workers: usize) -> Again;
 
     /// A worker begins, on its thread.
     fn started(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);

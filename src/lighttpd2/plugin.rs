@@ -4,7 +4,7 @@ use super::desk::Desks;
 use super::response::{self, Ears};
 use super::timer::Timers;
 use super::trampolines as call;
-use super::{Module, OptionKind, OptionRow, sys};
+use super::{Desk, Module, OptionKind, OptionRow, sys};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -51,6 +51,11 @@ impl<'a, M: Module> Plugin<'a, M> {
     /// The module.
     pub fn module(self) -> &'a M {
         &self.data().module
+    }
+
+    /// What the module has at a worker, if it is the calling thread's.
+    pub fn desk(self, worker: usize) -> Option<Desk<'a, M>> {
+        self.data().desks.at(worker)
     }
 
     /// Has the module [woken](Module::woken) at a worker, from any thread. Does nothing where the worker has stopped.

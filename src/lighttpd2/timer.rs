@@ -92,11 +92,11 @@ unsafe extern "C" fn on_timer<M: Module>(queue: *mut sys::liWaitQueue, timer: *m
     // SAFETY: lighttpd2 passes what `start` gave it, on the worker's thread; the module does not see the timer.
     unsafe {
         let (server, worker) = ((*timer).server, (*timer).worker);
-        let module = Plugin::<M>::new((*timer).plugin).module();
+        let plugin = Plugin::<M>::new((*timer).plugin);
         let again = guard(
-            || module.tick(server, worker, server.worker_count()),
+            || M::tick(plugin, server, worker, server.worker_count()),
             |panic| {
-                report::<M>(server.as_ptr(), module, M::NAME, panic);
+                report::<M>(server.as_ptr(), plugin.module(), M::NAME, panic);
                 Again::Later
             },
         );

@@ -198,7 +198,7 @@ impl<'a> VRequest<'a> {
 
     /// What the module has at its worker.
     pub fn desk<M: Module>(self, plugin: Plugin<'a, M>) -> Option<Desk<'a, M>> {
-        plugin.data().desks.at(self.worker())
+        plugin.desk(self.worker())
     }
 
     /// Whether it has a connection of its own. One that Lua runs inside of another has none, and can end on any thread.

@@ -144,7 +144,7 @@ impl Module for Panics {
         at("prepare");
     }
 
-    fn tick(&self, _: Server, _: usize, _: usize) -> Again {
+    fn tick(_: Plugin<'_, Self>, _: Server, _: usize, _: usize) -> Again {
         at("tick");
         Again::Later
     }

@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("store::a_new_server_knows_what_ended_before_it_was_there", before),
     Test::with_workers("store::an_id_that_is_used_again_elsewhere_belongs_to_the_newest", again),
     Test::with_workers("store::what_a_killed_server_leaves_is_an_error_and_goes_in_time", killed),
+    Test::with_one_worker("store::what_a_server_leaves_is_let_go_of_though_nobody_asks", let_go),
     Test::with_one_worker("store::foreign_files_are_told_once_and_skipped", foreign),
     Test::with_one_worker("store::other_directories_know_nothing", apart),
     Test::with_workers("store::a_reload_loses_nothing", reload).needs(&[Need::Angel]),
@@ -77,6 +78,30 @@ fn upload(workers: usize) {
         drop(gone);
         other.report_when("b", |report| report.state == State::Error);
         assert_eq!([one.progress("b"), other.progress("b")], [error(0), error(0)]);
+    });
+}
+
+fn let_go(workers: usize) {
+    let (folder, backend) = (folder(), Backend::answering());
+    let site = site(workers, folder.path(), &backend).set("progress.ttl", 1);
+    site.serve(|one| {
+        let process = one.process().id();
+        let open = || {
+            let links = fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").flatten();
+            let names = links.filter_map(|link| fs::read_link(link.path()).ok());
+            names.filter(|name| name.to_string_lossy().contains(".progress")).count()
+        };
+        assert_eq!(one.progress("nobody"), UNKNOWN);
+        let alone = open();
+        site.serve(|_| {
+            wait::until("the other's file is read by who asks, and by who looks after it", || {
+                assert_eq!(one.progress("nobody"), UNKNOWN);
+                if open() == alone + 2 { Ok(()) } else { Err(format!("{} are open, {alone} before", open())) }
+            });
+        });
+        wait::until("it is closed", || {
+            if open() == alone { Ok(()) } else { Err(format!("{} are open, {alone} before", open())) }
+        });
     });
 }
 
