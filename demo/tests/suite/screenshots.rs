@@ -77,6 +77,8 @@ fn uploads() {
         let backend = doing(|request| match request.length() {
             1_900_000 => vec![Step::ReadBody, Step::Hold("worked"), Step::Answer(200)],
             2_900_000 => vec![Step::ReadBody, example::send(413, "text/plain", "At most 5 MB, please.")],
+            // However slow the machine is, it is there to be cancelled.
+            3_700_000 => vec![Step::ReadBody, Step::Hold("cancelled"), Step::Answer(200)],
             _ => vec![Step::ReadBody, Step::Answer(200)],
         });
         serve(&site(Site::new(), &backend), look, |page, _, _| {
@@ -95,10 +97,11 @@ fn uploads() {
             page.until_all(|all| all.sum == "5 files sent");
             take(page, "done");
             page.browser.click(".clear");
-            page.choose(&[("Minutes.pdf", 280_000), ("Interview.mov", 2_900_000), ("Summer 2024.zip", 3_600_000)]);
+            page.choose(&[("Minutes.pdf", 280_000), ("Interview.mov", 2_900_000), ("Summer 2024.zip", 3_700_000)]);
             page.until_phase("Interview.mov", "error");
             page.click("Cancel", "Summer 2024.zip");
             page.until_all(|all| all.sum.contains("failed"));
+            backend.release("cancelled");
             take(page, "error");
         });
     }
