@@ -112,10 +112,12 @@ impl Module for Progress {
     }
 
     fn tick(plugin: Plugin<'_>, server: Server, worker: usize, workers: usize) -> Again {
+        let again = plugin.module().tend(server, worker, workers);
+        // After that: files that it has removed are closed here, too.
         if let Some(desk) = plugin.desk(worker) {
             desk.local().store.tend(clock::now());
         }
-        plugin.module().tend(server, worker, workers)
+        again
     }
 
     fn started(plugin: Plugin<'_>, desk: Desk<'_>) {

@@ -123,6 +123,10 @@ impl Entry {
     pub fn free_words(number: u64, seal: Seal) -> [u64; ENTRY_WORDS] {
         let mut words = [0; ENTRY_WORDS];
         words[2] = number;
+        Self::sealed(words, seal)
+    }
+
+    fn sealed(mut words: [u64; ENTRY_WORDS], seal: Seal) -> [u64; ENTRY_WORDS] {
         words[11] = seal.of(&words[..11]);
         words
     }
@@ -144,8 +148,7 @@ impl Entry {
         let mut words = [0; ENTRY_WORDS];
         words[..3].copy_from_slice(&[first, second, self.number]);
         words[3..11].copy_from_slice(&snapshot);
-        words[11] = seal.of(&words[..11]);
-        words
+        Self::sealed(words, seal)
     }
 
     /// The entry, where it is a whole one.
