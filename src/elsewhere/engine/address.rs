@@ -73,6 +73,14 @@ impl Address {
     /// # Errors
     /// Where it is none, its host has no address, or its file of credentials cannot be used.
     pub fn new(text: &[u8]) -> Result<Self, AddressError> {
+        Self::read(text, |host| Ok(host.to_socket_addrs()?.collect()))
+    }
+
+    /// The same, where a host and its port are looked up by `find`.
+    pub(super) fn read(
+        text: &[u8],
+        find: impl FnOnce((&str, u16)) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<Self, AddressError> {
         let text = std::str::from_utf8(text).map_err(|_| AddressError::Form)?;
         let is_ours = |scheme: &&Scheme| text.starts_with(scheme.name);
         let scheme = SCHEMES.iter().find(is_ours).ok_or(AddressError::Form)?;
@@ -92,7 +100,14 @@ impl Address {
             Some(port) => {
                 let (host, path) = place.split_once('/').unwrap_or((place, ""));
                 database = Some(path).filter(|path| !path.is_empty());
-                At::Hosts(resolve(host, port)?)
+                let found = find(host_and_port(host, port)?).map_err(|error| match error.kind() {
+                    io::ErrorKind::InvalidInput => AddressError::Form,
+                    _ => AddressError::Host(error),
+                })?;
+                if found.is_empty() {
+                    return Err(AddressError::Host(io::Error::other("there is none")));
+                }
+                At::Hosts(found)
             }
         };
         let dialect: Arc<dyn Dialect> = match scheme.kind {
@@ -108,23 +123,15 @@ impl Address {
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
-    let has_port = host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':') || name.ends_with(']'));
-    if host.is_empty() || host.starts_with(':') {
-        return Err(AddressError::Form);
-    }
-    let found = if has_port {
-        host.to_socket_addrs()
-    } else {
-        (host.trim_start_matches('[').trim_end_matches(']'), port).to_socket_addrs()
+/// What `text` names, with `port` where it has none.
+fn host_and_port(text: &str, port: u16) -> Result<(&str, u16), AddressError> {
+    let is_with_port = |(host, _): &(&str, &str)| !host.contains(':') || host.ends_with(']');
+    let (host, port) = match text.rsplit_once(':').filter(is_with_port) {
+        Some((host, port)) => (host, port.parse().map_err(|_| AddressError::Form)?),
+        None => (text, port),
     };
-    let found: Vec<_> = found
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => AddressError::Form,
-            _ => AddressError::Host(error),
-        })?
-        .collect();
-    if found.is_empty() { Err(AddressError::Host(io::Error::other("there is none"))) } else { Ok(found) }
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || text.starts_with(':') { Err(AddressError::Form) } else { Ok((host, port)) }
 }
 
 impl Credentials {
