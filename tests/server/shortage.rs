@@ -1,6 +1,7 @@
 //! There is no memory, no room on the disk, or no descriptor, and then there is again.
 
 use crate::clocks::{self, Faulty};
+use crate::metrics::metrics;
 use crate::share::{self, Secret};
 use crate::sites::UNKNOWN;
 use std::fs;
@@ -37,7 +38,9 @@ const MANY: usize = 1024;
 
 fn site(workers: usize, store: &Path) -> Site {
     let site = Site::new().workers(workers).set("progress.store", store.to_str().expect("a path"));
-    site.rule(Rule::path("/progress").show()).rule(Rule::all().track().respond(200, "x"))
+    site.rule(Rule::path("/progress").show())
+        .rule(Rule::path("/metrics").set("progress.metrics", ()))
+        .rule(Rule::all().track().respond(200, "x"))
 }
 
 fn started(site: &Site) -> RunningHost {
@@ -74,6 +77,7 @@ fn memory(workers: usize) {
         assert_eq!(lines(server, "there is no memory"), 1, "{:?}", server.log());
         faulty.set_memory(true);
         assert_eq!(known(server, "with"), REQUESTS);
+        assert_eq!(metrics(server)["mod_progress_requests_not_tracked_total"], REQUESTS as f64);
         plain.serve(|other| {
             for number in 0..REQUESTS {
                 assert_eq!(other.report(&format!("with{number}")).state, State::Done);
