@@ -71,7 +71,8 @@ test: ## install what is missing, then run every check and test there is, and co
 
 # What runs the module: the stand-in is built only where it is the host, by the choice of testkit/src/host.rs.
 STAND_IN = $(if $(HOST),$(filter standin,$(HOST)),$(if $(LIGHTTPD2_WORKER),,$(shell scripts/module-dir > /dev/null 2>&1 || echo standin)))
-BUILD_HOSTED = $(CARGO) build --release --locked -p mod_progress $(addprefix -p ,$(STAND_IN))
+# Built at once, the module's dependencies would have more features than `make` gives them, and be built once more.
+BUILD_HOSTED = $(CARGO) build --release --locked && $(CARGO) build --release --locked $(addprefix -p ,$(STAND_IN))
 
 verify: ## run for longer what the tests run for moments, for two hours; prints a table (docs/reliability.md)
 	@scripts/verify

@@ -79,7 +79,7 @@ fn builds() {
         let output = output(command).expect("make");
         let said = String::from_utf8_lossy(&output.stdout);
         let build = said.lines().find(|line| line.contains(" build ")).unwrap_or_else(|| panic!("no build: {said}"));
-        assert!(build.contains("-p mod_progress ") && build.contains("-p demo"), "{build}");
+        assert!(build.contains("--release --locked &&") && build.contains("-p demo"), "{build}");
         build.contains("-p standin")
     };
     assert!(is_built(Some("standin")) && !is_built(Some("lighttpd2")));
