@@ -80,7 +80,7 @@ verify: ## run for longer what the tests run for moments, for two hours; prints 
 fuzz: ## give readers of what others write inputs for SECONDS= each (60), by what these reach; TARGETS= are all
 	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
-mutants: ## change the core in a thousand places, one at a time, and see that its tests notice; takes long
+mutants: ## change the core in a thousand places, one at a time, and see that its tests notice; takes an hour
 	@scripts/mutants
 
 demo: ## install what is missing, build, and serve a page with progress bars; prints its address
