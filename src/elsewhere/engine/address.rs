@@ -130,7 +130,7 @@ fn host_and_port(text: &str, port: u16) -> Result<(&str, u16), AddressError> {
         Some((host, port)) => (host, port.parse().map_err(|_| AddressError::Form)?),
         None => (text, port),
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if host.is_empty() || text.starts_with(':') { Err(AddressError::Form) } else { Ok((host, port)) }
 }
 
@@ -203,6 +203,9 @@ mod tests {
             "redis:",
             "redis://",
             "redis://:6379",
+            "redis://[]:6379",
+            "redis://::1",
+            "redis://[::1]:",
             "redis://127.0.0.1:x",
             "redis://127.0.0.1:70000",
             "redis://127.0.0.1/x",
