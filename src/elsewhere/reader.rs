@@ -155,7 +155,8 @@ impl<S: Source> Reader<S> {
             }
             next += count as u64;
         }
-        self.workers[worker].told = Some(end);
+        // What could not be read is tried again.
+        self.workers[worker].told = Some(next.min(end));
     }
 
     /// The number of the first entry, from `first` on, of an ended request whose time is not over. They are in the order of their

@@ -73,5 +73,6 @@ impl Part for Mapped {
 
 /// Gives a part of a file room on the disk.
 pub fn make_room(file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<()> {
-    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), offset, length)?)
+    let room = || rustix::fs::fallocate(file, FallocateFlags::empty(), offset, length);
+    Ok(rustix::io::retry_on_intr(room)?)
 }
