@@ -115,7 +115,7 @@ impl Module for Progress {
         let again = plugin.module().tend(server, worker, workers);
         // After that: files that it has removed are closed here, too.
         if let Some(desk) = plugin.desk(worker) {
-            desk.local().store.tend(clock::now());
+            desk.local().store.tend();
         }
         again
     }

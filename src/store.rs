@@ -141,9 +141,9 @@ impl Local {
     }
 
     /// Lets go of the files of processes that are gone, where nobody asks for what they know.
-    pub fn tend(&mut self, now: Timestamp) {
+    pub fn tend(&mut self) {
         if let Some(open) = &mut self.0 {
-            open.siblings.refresh(now);
+            open.siblings.refresh();
             // The caretaker says that.
             open.siblings.take_complaints();
         }

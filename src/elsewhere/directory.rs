@@ -6,10 +6,10 @@ use progress::Key;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, fs};
 
 /// The name of the file with the key.
@@ -28,7 +28,7 @@ const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// A directory that the server processes of a machine share: with a key, and a file of each process.
 pub struct Directory {
     path: PathBuf,
-    folder: OwnedFd,
+    folder: File,
     key: [u8; KEY_SIZE],
     /// The start of the system.
     boot: u64,
@@ -64,8 +64,8 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder =
             rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| DirectoryError::NotThere(error.into()))?;
-        let status = rustix::fs::fstat(&folder).map_err(|error| DirectoryError::NotThere(error.into()))?;
-        if status.st_mode & 0o022 != 0 {
+        let folder = File::from(folder);
+        if folder.metadata().map_err(DirectoryError::NotThere)?.mode() & 0o022 != 0 {
             return Err(DirectoryError::Shared);
         }
         let mut directory = Self { path, folder, key: [0; KEY_SIZE], boot: boot().map_err(DirectoryError::NoBoot)? };
@@ -144,10 +144,9 @@ impl Directory {
         })
     }
 
-    /// When names came or went, in nanoseconds of the file system's clock.
-    pub(crate) fn changed(&self) -> io::Result<(i64, i64)> {
-        let status = rustix::fs::fstat(&self.folder)?;
-        Ok((status.st_mtime as i64, status.st_mtime_nsec as i64))
+    /// When names last came or went, by the file system's clock.
+    pub(crate) fn changed(&self) -> io::Result<SystemTime> {
+        self.folder.metadata()?.modified()
     }
 
     /// The names in it that processes give their files.

@@ -9,9 +9,10 @@ use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-/// A name that comes within so many milliseconds after another one can have the same time.
-const COARSE: u64 = 50;
+/// Names that come within so long after another one can leave the directory with the same time.
+const COARSE: Duration = Duration::from_millis(50);
 
 /// The files of other processes.
 pub struct Siblings {
@@ -22,8 +23,8 @@ pub struct Siblings {
     /// How long a request that has ended stays known, in milliseconds.
     time_to_live: u64,
     files: HashMap<String, Sibling>,
-    /// When names last came or went, and when they were read after that.
-    read: Option<((i64, i64), Timestamp)>,
+    /// When names had last come or gone when they were read, if that was long before.
+    read: Option<SystemTime>,
     complaints: Vec<String>,
 }
 
@@ -60,15 +61,14 @@ impl Siblings {
 
     /// Gives all requests that have ended elsewhere, and are not known yet, to `adopt`, and removes files that have none any more.
     pub fn tend(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
-        self.refresh(now);
+        self.refresh();
         let mut over = Vec::new();
         for (name, sibling) in &mut self.files {
             let Sibling::Open(open) = sibling else { continue };
-            open.catch_up(now, adopt);
-            if !open.is_dead() {
+            if !open.end_if_dead(now, adopt) {
+                open.catch_up(now, adopt);
                 continue;
             }
-            open.end_all(open.last_sign(now), adopt);
             // All that it has told ended before its last sign of life, or then.
             let longest = self.time_to_live.max(open.time_to_live());
             if open.last_sign(now).after(longest) <= now {
@@ -88,12 +88,13 @@ impl Siblings {
     }
 
     /// Looks for files that came or went; one that went is closed.
-    pub fn refresh(&mut self, now: Timestamp) {
+    pub fn refresh(&mut self) {
         let Ok(changed) = self.directory.changed() else { return };
-        // What comes within the same moment of a coarse clock is not overlooked.
-        if self.read.is_some_and(|(time, read)| time == changed && now.since(read) > COARSE) {
+        if self.read == Some(changed) {
             return;
         }
+        // Before the names are read: what comes in the same moment of a coarse clock is not overlooked.
+        let is_settled = changed.elapsed().is_ok_and(|age| age > COARSE);
         let Ok(names) = self.directory.names() else { return };
         self.files.retain(|name, _| names.contains(name));
         let mut is_complete = true;
@@ -114,12 +115,7 @@ impl Siblings {
             };
             self.files.insert(name, sibling);
         }
-        if self.read.is_none_or(|(time, _)| time != changed) {
-            self.read = Some((changed, now));
-        }
-        if !is_complete {
-            self.read = None;
-        }
+        self.read = (is_settled && is_complete).then_some(changed);
     }
 
     fn open(&self, name: &str) -> Result<Open, Option<String>> {
@@ -151,18 +147,12 @@ impl Siblings {
 
 impl Elsewhere for Siblings {
     fn look_up(&mut self, subject: Subject, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> Answer {
-        self.refresh(now);
+        self.refresh();
         let files = self.files.values_mut();
         let mut open: Vec<_> =
             files.filter_map(|file| if let Sibling::Open(open) = file { Some(open) } else { None }).collect();
         let found = reader::find(&mut open, subject, now, adopt);
-        Answer::Known(found.and_then(|(open, snapshot)| {
-            if open.is_dead() {
-                open.end_all(open.last_sign(now), adopt);
-                return None;
-            }
-            Some(snapshot)
-        }))
+        Answer::Known(found.and_then(|(open, snapshot)| (!open.end_if_dead(now, adopt)).then_some(snapshot)))
     }
 }
 
@@ -179,10 +169,46 @@ impl Open {
         rustix::fs::flock(self.source(), FlockOperation::NonBlockingLockShared).is_ok()
     }
 
+    /// If its process is gone, gives all that it has told, and what it has left, to `adopt`; whether it is.
+    fn end_if_dead(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> bool {
+        let is_dead = self.is_dead();
+        if is_dead {
+            // What it told last may not be read yet.
+            self.catch_up(now, adopt);
+            self.end_all(self.last_sign(now), adopt);
+        }
+        is_dead
+    }
+
     /// When its process last [said](crate::Tellers::live) that it lives, in this process's time; now, where that cannot be told.
     fn last_sign(&self, now: Timestamp) -> Timestamp {
         let sign = self.source().metadata().and_then(|metadata| metadata.modified());
         let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
         Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{NOW, TIME_TO_LIVE, directory, ended, folder, look, running, siblings, subject, tellers};
+
+    #[test]
+    fn what_ends_just_before_its_process_does_is_known_to_who_saw_it_run() {
+        let folder = folder();
+        let directory = directory(folder.path());
+        let one = tellers(&directory, 1);
+        let mut teller = one.teller(0).expect("it is mapped");
+        let subject = subject(&directory, "a");
+        let slot = teller.begin(subject, &running(7, NOW)).expect("there is room");
+        let mut reader = siblings(&directory);
+        assert_eq!(look(&mut reader, subject, NOW).0, Some(running(7, NOW)));
+        let last = ended(9, NOW.after(600));
+        assert!(teller.end(slot, Some(&last), TIME_TO_LIVE, NOW.after(600)));
+        drop((teller, one));
+        let Some(Sibling::Open(open)) = reader.files.values_mut().next() else { panic!("it is read") };
+        let mut adopted = Vec::new();
+        assert!(open.end_if_dead(NOW.after(601), &mut |subject, snapshot| adopted.push((subject, *snapshot))));
+        assert_eq!(adopted, [(subject, last)]);
     }
 }

@@ -14,45 +14,45 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub const NOW: Timestamp = Timestamp(1_000_000);
 /// In milliseconds.
-const TIME_TO_LIVE: u64 = 30_000;
+pub const TIME_TO_LIVE: u64 = 30_000;
 const ENTRIES: usize = 10_000;
 
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn directory(path: &Path) -> Arc<Directory> {
+pub fn directory(path: &Path) -> Arc<Directory> {
     let mut directory = Directory::open(path.as_os_str().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     directory.make_key(None).unwrap_or_else(|error| panic!("{error}"));
     Arc::new(directory)
 }
 
-fn tellers(directory: &Directory, workers: usize) -> Tellers {
+pub fn tellers(directory: &Directory, workers: usize) -> Tellers {
     Tellers::new(directory, workers, ENTRIES, TIME_TO_LIVE).expect("a file")
 }
 
-fn siblings(directory: &Arc<Directory>) -> Siblings {
+pub fn siblings(directory: &Arc<Directory>) -> Siblings {
     Siblings::new(Arc::clone(directory), "", TIME_TO_LIVE)
 }
 
-fn subject(directory: &Directory, id: &str) -> Subject {
+pub fn subject(directory: &Directory, id: &str) -> Subject {
     directory.key().subject(RequestId::new(id.as_bytes()).expect("an id"))
 }
 
-fn running(received: u64, began: Timestamp) -> Snapshot {
+pub fn running(received: u64, began: Timestamp) -> Snapshot {
     let numbers = Numbers::new(received, 0, Some(1_000_000), 0);
     Snapshot { numbers, began, response: Response::Awaited, rate: None, outcome: None }
 }
 
-fn ended(received: u64, ended: Timestamp) -> Snapshot {
+pub fn ended(received: u64, ended: Timestamp) -> Snapshot {
     let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(ended.0 - 500), ended };
     Snapshot::ended(Numbers::new(received, 0, Some(received), 0), true, outcome)
 }
 
 /// What is found, and what was adopted on the way.
-fn look(siblings: &mut Siblings, subject: Subject, now: Timestamp) -> (Option<Snapshot>, Vec<(Subject, Snapshot)>) {
+pub fn look(siblings: &mut Siblings, subject: Subject, now: Timestamp) -> (Option<Snapshot>, Vec<(Subject, Snapshot)>) {
     let mut adopted = Vec::new();
     match siblings.look_up(subject, now, &mut |subject, snapshot| adopted.push((subject, *snapshot))) {
         Answer::Known(found) => (found, adopted),
@@ -145,6 +145,23 @@ fn what_a_process_leaves_behind_when_it_dies_is_an_error() {
     age(TIME_TO_LIVE);
     tend();
     assert!(!file.exists());
+}
+
+#[test]
+fn a_file_that_comes_in_the_moment_in_which_others_were_looked_for_is_not_overlooked() {
+    let folder = folder();
+    let directory = directory(folder.path());
+    // It counts as just now however slow this is.
+    let moment = SystemTime::now() + Duration::from_secs(10);
+    let set = || File::open(folder.path()).and_then(|file| file.set_modified(moment)).expect("it is set");
+    let mut reader = siblings(&directory);
+    let subject = subject(&directory, "a");
+    set();
+    assert_eq!(look(&mut reader, subject, NOW).0, None);
+    let mut teller = tellers(&directory, 1).teller(0).expect("it is mapped");
+    teller.begin(subject, &running(7, NOW)).expect("there is room");
+    set();
+    assert_eq!(look(&mut reader, subject, NOW.after(1_000)).0, Some(running(7, NOW)));
 }
 
 #[test]
