@@ -121,4 +121,4 @@ client: ## write the plain script of the browser's client anew from the module
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name what; do printf '%-16s %s\n' "make $$name" "$$what"; done
-	@echo "variables: MODULE_DIR DESTDIR LIGHTTPD2_WORKER LIGHTTPD2_SOURCE LIGHTTPD2_BUILD HOST PORT RATE"
+	@echo "variables: MODULE_DIR DESTDIR LIGHTTPD2_WORKER LIGHTTPD2_SOURCE LIGHTTPD2_BUILD HOST PORT RATE ENGINE SECONDS TARGETS MINUTES"

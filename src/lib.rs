@@ -16,9 +16,9 @@
 //! | `shared` | what all workers share |
 //! | `clock` | the time |
 //!
-//! Below this crate there are two, which do not know each other: [`lighttpd2`] (`src/lighttpd2`), safe views of lighttpd2's
-//! objects and the functions that it calls, and [`progress`] (`src/progress`), ids, numbers, formats and the table of all
-//! tracked requests.
+//! Below this crate there are three: [`lighttpd2`] (`src/lighttpd2`), safe views of lighttpd2's objects and the functions that it
+//! calls, which knows neither of the others; [`elsewhere`] (`src/elsewhere`), what other processes and hosts know; and below that
+//! [`progress`] (`src/progress`), ids, numbers, formats and the table of all tracked requests.
 //!
 //! `docs/design.md` tells how they work together and which facts about lighttpd2 that rests on.
 
