@@ -5,7 +5,10 @@ use super::reader::{Reader, find};
 use super::words::{Part, Source};
 use super::*;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use loom::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use loom::thread;
 use progress::{End, Key, Numbers, Outcome, RequestId, Response};
 use std::sync::Mutex;
@@ -29,13 +32,16 @@ struct Memory {
     /// How many words those of entries have.
     size: usize,
     contents: std::sync::Arc<Mutex<Vec<Vec<u64>>>>,
+    /// Whether nobody writes any more.
+    is_dead: Arc<AtomicBool>,
 }
 
 impl Memory {
     fn new(header: &Header, size: usize) -> Self {
         let count = STATE + (header.worker_size() - PAGE) / (size * size_of::<u64>());
         let pieces = (0..count).map(|_| AtomicUsize::new(0)).collect();
-        Self { pieces: Arc::new(pieces), contents: std::sync::Arc::new(Mutex::new(vec![vec![0; size]])), size }
+        let contents = std::sync::Arc::new(Mutex::new(vec![vec![0; size]]));
+        Self { pieces: Arc::new(pieces), size, contents, is_dead: Arc::new(AtomicBool::new(false)) }
     }
 
     /// The pieces from an offset on, with the words of each.
@@ -57,6 +63,14 @@ impl Source for Memory {
             words.copy_from_slice(&self.contents.lock().expect("it is not shared")[content][..size]);
         }
         true
+    }
+
+    fn is_dead(&self) -> bool {
+        self.is_dead.load(Acquire)
+    }
+
+    fn last_sign(&self, now: Timestamp) -> Timestamp {
+        now
     }
 }
 
@@ -122,7 +136,7 @@ fn look(reader: &mut Reader<Memory>, id: &[u8]) -> Option<(u64, bool)> {
             adopted = Some((snapshot.numbers.received(), true));
         }
     });
-    let found = found.map(|(_, snapshot)| (snapshot.numbers.received(), false));
+    let found = found.map(|snapshot| (snapshot.numbers.received(), false));
     found.or(adopted)
 }
 
@@ -161,6 +175,21 @@ fn a_request_is_found_while_it_ends_and_no_number_goes_back() {
         teller.end(slot, Some(&ended(4)), TIME_TO_LIVE, NOW);
         let found = reads.join().expect("it reads");
         assert!(matches!(found, Some((3, false) | (4, true))), "{found:?}");
+    });
+}
+
+#[test]
+fn a_request_that_ends_as_its_process_does_is_found() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(WHOLE);
+        let slot = teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        assert_eq!(look(&mut reader, b"a"), Some((1, false)));
+        let is_dead = reader.source().is_dead.clone();
+        let reads = thread::spawn(move || look(&mut reader, b"a"));
+        teller.end(slot, Some(&ended(2)), TIME_TO_LIVE, NOW);
+        is_dead.store(true, Release);
+        let found = reads.join().expect("it reads");
+        assert!(matches!(found, Some((1, false) | (2, true))), "{found:?}");
     });
 }
 

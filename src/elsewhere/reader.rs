@@ -46,14 +46,14 @@ struct Place {
     age: (Timestamp, u64),
 }
 
-/// How far a request is that runs, by what one of these tells, and which that is. Requests that have ended, this one or others, are
-/// given to `adopt` as they are found.
-pub fn find<'r, S: Source>(
-    readers: &'r mut [&mut Reader<S>],
+/// How far a request is that runs, by what one of these tells. Requests that have ended, this one or others, are given to `adopt` as
+/// they are found.
+pub fn find<S: Source>(
+    readers: &mut [&mut Reader<S>],
     subject: Subject,
     now: Timestamp,
     adopt: &mut dyn FnMut(Subject, &Snapshot),
-) -> Option<(&'r mut Reader<S>, Snapshot)> {
+) -> Option<Snapshot> {
     for _ in 0..ATTEMPTS {
         let (mut newest, mut is_new) = (None::<(usize, usize, Place)>, false);
         for (number, reader) in readers.iter_mut().enumerate() {
@@ -68,12 +68,12 @@ pub fn find<'r, S: Source>(
             // What ends while that is read is in neither list: it is looked for until nothing happens meanwhile.
             if is_new { continue } else { break }
         };
-        let entry = readers[number].running(worker, place.place).filter(|entry| entry.subject == subject);
-        if let Some(entry) = entry {
-            return Some((readers[number], entry.snapshot));
+        let reader = &mut *readers[number];
+        if let Some(entry) = reader.running(worker, place.place).filter(|entry| entry.subject == subject) {
+            return (!reader.end_if_dead(now, adopt)).then_some(entry.snapshot);
         }
         // It has just ended: the next look finds that.
-        readers[number].workers[worker].begun = None;
+        reader.workers[worker].begun = None;
     }
     None
 }
@@ -229,8 +229,19 @@ impl<S: Source> Reader<S> {
         None
     }
 
+    /// If its process is gone, gives all that it has told, and what it has left, to `adopt`; whether it is.
+    pub fn end_if_dead(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> bool {
+        let is_dead = self.source.is_dead();
+        if is_dead {
+            // What it told last may not have been read yet.
+            self.catch_up(now, adopt);
+            self.end_all(self.source.last_sign(now), adopt);
+        }
+        is_dead
+    }
+
     /// Ends what runs of a process that is gone since then: nobody else does.
-    pub fn end_all(&mut self, died: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
+    fn end_all(&mut self, died: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
         for number in 0..self.workers.len() {
             let running = std::mem::take(&mut self.workers[number].running);
             for (subject, place) in running {

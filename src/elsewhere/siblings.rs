@@ -5,7 +5,6 @@ use crate::reader::{self, Reader};
 use crate::words::Source;
 use crate::{Answer, Directory, Elsewhere};
 use progress::{Snapshot, Subject, Timestamp};
-use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -71,7 +70,7 @@ impl Siblings {
             }
             // All that it has told ended before its last sign of life, or then.
             let longest = self.time_to_live.max(open.time_to_live());
-            if open.last_sign(now).after(longest) <= now {
+            if open.source().last_sign(now).after(longest) <= now {
                 over.push(name.clone());
             }
         }
@@ -136,7 +135,7 @@ impl Siblings {
         let open = Open::new(file, header, self.seal, self.time_to_live);
         if header.boot != self.directory.boot() {
             // Its times mean nothing here.
-            if open.is_dead() {
+            if open.source().is_dead() {
                 let _ = self.directory.remove(name);
             }
             return Err(Some("it is of another start of the system".to_string()));
@@ -151,8 +150,7 @@ impl Elsewhere for Siblings {
         let files = self.files.values_mut();
         let mut open: Vec<_> =
             files.filter_map(|file| if let Sibling::Open(open) = file { Some(open) } else { None }).collect();
-        let found = reader::find(&mut open, subject, now, adopt);
-        Answer::Known(found.and_then(|(open, snapshot)| (!open.end_if_dead(now, adopt)).then_some(snapshot)))
+        Answer::Known(reader::find(&mut open, subject, now, adopt))
     }
 }
 
@@ -160,55 +158,5 @@ impl Sibling {
     fn fork(&self) -> Option<Self> {
         let Self::Open(open) = self else { return Some(Self::Skipped) };
         Some(Self::Open(open.fork(open.source().try_clone().ok()?)))
-    }
-}
-
-impl Open {
-    /// Whether its process is gone: that has let go of its lock then.
-    fn is_dead(&self) -> bool {
-        rustix::fs::flock(self.source(), FlockOperation::NonBlockingLockShared).is_ok()
-    }
-
-    /// If its process is gone, gives all that it has told, and what it has left, to `adopt`; whether it is.
-    fn end_if_dead(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> bool {
-        let is_dead = self.is_dead();
-        if is_dead {
-            // What it told last may not be read yet.
-            self.catch_up(now, adopt);
-            self.end_all(self.last_sign(now), adopt);
-        }
-        is_dead
-    }
-
-    /// When its process last [said](crate::Tellers::live) that it lives, in this process's time; now, where that cannot be told.
-    fn last_sign(&self, now: Timestamp) -> Timestamp {
-        let sign = self.source().metadata().and_then(|metadata| metadata.modified());
-        let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
-        Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::{NOW, TIME_TO_LIVE, directory, ended, folder, look, running, siblings, subject, tellers};
-
-    #[test]
-    fn what_ends_just_before_its_process_does_is_known_to_who_saw_it_run() {
-        let folder = folder();
-        let directory = directory(folder.path());
-        let one = tellers(&directory, 1);
-        let mut teller = one.teller(0).expect("it is mapped");
-        let subject = subject(&directory, "a");
-        let slot = teller.begin(subject, &running(7, NOW)).expect("there is room");
-        let mut reader = siblings(&directory);
-        assert_eq!(look(&mut reader, subject, NOW).0, Some(running(7, NOW)));
-        let last = ended(9, NOW.after(600));
-        assert!(teller.end(slot, Some(&last), TIME_TO_LIVE, NOW.after(600)));
-        drop((teller, one));
-        let Some(Sibling::Open(open)) = reader.files.values_mut().next() else { panic!("it is read") };
-        let mut adopted = Vec::new();
-        assert!(open.end_if_dead(NOW.after(601), &mut |subject, snapshot| adopted.push((subject, *snapshot))));
-        assert_eq!(adopted, [(subject, last)]);
     }
 }

@@ -14,45 +14,45 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-pub const NOW: Timestamp = Timestamp(1_000_000);
+const NOW: Timestamp = Timestamp(1_000_000);
 /// In milliseconds.
-pub const TIME_TO_LIVE: u64 = 30_000;
+const TIME_TO_LIVE: u64 = 30_000;
 const ENTRIES: usize = 10_000;
 
-pub fn folder() -> TempDir {
+fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-pub fn directory(path: &Path) -> Arc<Directory> {
+fn directory(path: &Path) -> Arc<Directory> {
     let mut directory = Directory::open(path.as_os_str().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     directory.make_key(None).unwrap_or_else(|error| panic!("{error}"));
     Arc::new(directory)
 }
 
-pub fn tellers(directory: &Directory, workers: usize) -> Tellers {
+fn tellers(directory: &Directory, workers: usize) -> Tellers {
     Tellers::new(directory, workers, ENTRIES, TIME_TO_LIVE).expect("a file")
 }
 
-pub fn siblings(directory: &Arc<Directory>) -> Siblings {
+fn siblings(directory: &Arc<Directory>) -> Siblings {
     Siblings::new(Arc::clone(directory), "", TIME_TO_LIVE)
 }
 
-pub fn subject(directory: &Directory, id: &str) -> Subject {
+fn subject(directory: &Directory, id: &str) -> Subject {
     directory.key().subject(RequestId::new(id.as_bytes()).expect("an id"))
 }
 
-pub fn running(received: u64, began: Timestamp) -> Snapshot {
+fn running(received: u64, began: Timestamp) -> Snapshot {
     let numbers = Numbers::new(received, 0, Some(1_000_000), 0);
     Snapshot { numbers, began, response: Response::Awaited, rate: None, outcome: None }
 }
 
-pub fn ended(received: u64, ended: Timestamp) -> Snapshot {
+fn ended(received: u64, ended: Timestamp) -> Snapshot {
     let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(ended.0 - 500), ended };
     Snapshot::ended(Numbers::new(received, 0, Some(received), 0), true, outcome)
 }
 
 /// What is found, and what was adopted on the way.
-pub fn look(siblings: &mut Siblings, subject: Subject, now: Timestamp) -> (Option<Snapshot>, Vec<(Subject, Snapshot)>) {
+fn look(siblings: &mut Siblings, subject: Subject, now: Timestamp) -> (Option<Snapshot>, Vec<(Subject, Snapshot)>) {
     let mut adopted = Vec::new();
     match siblings.look_up(subject, now, &mut |subject, snapshot| adopted.push((subject, *snapshot))) {
         Answer::Known(found) => (found, adopted),

@@ -1,7 +1,8 @@
 //! Where the words of a process's file are.
 
 use memmap2::MmapMut;
-use rustix::fs::FallocateFlags;
+use progress::Timestamp;
+use rustix::fs::{FallocateFlags, FlockOperation};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,6 +19,12 @@ pub use std::sync::atomic::{Ordering, fence};
 pub trait Source {
     /// Fills `words` with those from an offset in bytes on; whether they are there.
     fn read(&self, offset: u64, words: &mut [u64]) -> bool;
+
+    /// Whether its process is gone: it writes nothing more then, and all that it has written can be read.
+    fn is_dead(&self) -> bool;
+
+    /// When its process last [said](crate::Tellers::live) that it lives, in this process's time; now, where that cannot be told.
+    fn last_sign(&self, now: Timestamp) -> Timestamp;
 }
 
 /// What one worker writes: a part of its process's file. Offsets and lengths are in bytes.
@@ -46,6 +53,17 @@ pub struct Mapped {
 impl Source for File {
     fn read(&self, offset: u64, words: &mut [u64]) -> bool {
         self.read_exact_at(bytemuck::cast_slice_mut(words), offset).is_ok()
+    }
+
+    /// Its process lets go of its lock then.
+    fn is_dead(&self) -> bool {
+        rustix::fs::flock(self, FlockOperation::NonBlockingLockShared).is_ok()
+    }
+
+    fn last_sign(&self, now: Timestamp) -> Timestamp {
+        let sign = self.metadata().and_then(|metadata| metadata.modified());
+        let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
+        Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
