@@ -22,7 +22,7 @@ pub type Words = [u64; 8];
 #[derive(Clone, Copy)]
 pub struct Record<'h>(&'h Words);
 
-/// Finished requests, in the order of their end, in maps of which one that becomes empty is kept for the next, and the others go
+/// Finished requests, in the order of their places, in maps of which one that becomes empty is kept for the next, and the others go
 /// back to the system. A record keeps its position until it is taken out.
 #[derive(Default)]
 pub struct History {
@@ -34,21 +34,33 @@ pub struct History {
     length: usize,
     /// The position of the oldest.
     first: usize,
-    /// When the newest of all that there were ended.
+    /// The place of the newest of all that there were.
     newest_end: u64,
-    /// When the oldest record ended: it is asked for much more often than it changes.
+    /// The place of the oldest record: it is asked for much more often than it changes.
     oldest_end: Option<Timestamp>,
 }
 
-/// Bits beside the time of the end: superseded, size of the request known, size of the response known, how it ended.
+/// Bits below the status: superseded, size of the request known, size of the response known, how it ended.
 const FLAGS: u32 = 3 + End::BITS;
 
-/// The words for a request with this outcome; `is_sized`: whether the size of its response is known.
-pub fn words(fingerprint: Fingerprint, numbers: Numbers, is_sized: bool, outcome: &Outcome) -> Words {
+/// Bits below the place in the order: those, and the status.
+const PLACED: u32 = FLAGS + u16::BITS;
+
+/// The words for a request with this outcome, in the order of ends as if it had ended when it is `placed`, which is not before it
+/// did; `is_sized`: whether the size of its response is known. Times more than 49 days before that are taken for those, and a
+/// status that no response can have for none.
+pub fn words(
+    fingerprint: Fingerprint,
+    numbers: Numbers,
+    is_sized: bool,
+    outcome: &Outcome,
+    placed: Timestamp,
+) -> Words {
     let Fingerprint([first, second]) = fingerprint;
     let request_size = numbers.request_size();
     let flags = outcome.end.into_bits() << 3 | u64::from(is_sized) << 2 | u64::from(request_size.is_some()) << 1;
-    let duration = u32::try_from(outcome.ended.since(outcome.began)).unwrap_or(u32::MAX);
+    let status = u64::from(u16::try_from(outcome.status).unwrap_or(0));
+    let before = |time| u64::from(u32::try_from(placed.since(time)).unwrap_or(u32::MAX));
     [
         first,
         second,
@@ -56,8 +68,8 @@ pub fn words(fingerprint: Fingerprint, numbers: Numbers, is_sized: bool, outcome
         numbers.sent(),
         request_size.unwrap_or(0),
         numbers.response_size(),
-        outcome.ended.0 << FLAGS | flags,
-        u64::from(duration) << 32 | u64::from(outcome.status as u32),
+        placed.0 << PLACED | status << FLAGS | flags,
+        before(outcome.began) << 32 | before(outcome.ended),
     ]
 }
 
@@ -72,9 +84,14 @@ impl<'h> Record<'h> {
         Fingerprint([self.0[0], self.0[1]])
     }
 
-    /// When the request ended.
+    /// Its place in the order of ends.
+    pub fn placed(self) -> Timestamp {
+        Timestamp(self.0[6] >> PLACED)
+    }
+
+    /// When the request ended: where that was noticed late, before its place.
     pub fn ended(self) -> Timestamp {
-        Timestamp(self.0[6] >> FLAGS)
+        Timestamp(self.placed().0.saturating_sub(self.0[7] & u64::from(u32::MAX)))
     }
 
     /// Whether its id belongs to a newer request.
@@ -82,13 +99,13 @@ impl<'h> Record<'h> {
         self.0[6] & 1 != 0
     }
 
-    /// What is known of the request. Durations of more than 49 days are cut to that.
+    /// What is known of the request.
     pub fn snapshot(self) -> Snapshot {
-        let [_, _, received, sent, request_size, response_size, flags, rest] = *self.0;
+        let [_, _, received, sent, request_size, response_size, flags, before] = *self.0;
         let request_size = (flags & 2 != 0).then_some(request_size);
-        let ended = self.ended();
-        let began = Timestamp(ended.0.saturating_sub(rest >> 32));
-        let outcome = Outcome { status: rest as u32 as i32, end: End::from_bits(flags >> 3), began, ended };
+        let began = Timestamp(self.placed().0.saturating_sub(before >> 32));
+        let status = i32::from((flags >> FLAGS) as u16);
+        let outcome = Outcome { status, end: End::from_bits(flags >> 3), began, ended: self.ended() };
         Snapshot::ended(Numbers::new(received, sent, request_size, response_size), flags & 4 != 0, outcome)
     }
 }
@@ -106,7 +123,7 @@ impl History {
         self.length
     }
 
-    /// Adds a record, which ended no earlier than the others, and returns its position. There have to be less than [`LONGEST`].
+    /// Adds a record, whose place is not before the others', and returns its position. There have to be less than [`LONGEST`].
     ///
     /// # Errors
     /// Where there is no memory.
@@ -117,9 +134,9 @@ impl History {
             self.maps.push_back(map);
         }
         *self.at_mut(end) = *words;
-        let ended = Record(words).ended();
-        self.newest_end = ended.0;
-        self.oldest_end = self.oldest_end.or(Some(ended));
+        let placed = Record(words).placed();
+        self.newest_end = placed.0;
+        self.oldest_end = self.oldest_end.or(Some(placed));
         self.length += 1;
         Ok(((self.first + self.length - 1) % LONGEST) as u32)
     }
@@ -129,30 +146,29 @@ impl History {
         (self.length > 0).then(|| (self.first as u32, self.at(self.taken)))
     }
 
-    /// When the oldest record ended.
+    /// When the oldest record ended, by its place.
     pub fn oldest_end(&self) -> Option<Timestamp> {
         self.oldest_end
     }
 
-    /// When the newest record ended, or one that was newer; no other may have ended before.
+    /// When the newest record ended, by its place, or one that was newer; no other may be placed before.
     pub fn newest_end(&self) -> Timestamp {
         Timestamp(self.newest_end)
     }
 
-    /// Lets whatever is added from now on end later than all records, and than `now`. Returns the last moment before.
+    /// Lets whatever is added from now on be placed behind all records, and than `now`. Returns the last moment before.
     pub fn close_moment(&mut self, now: Timestamp) -> Timestamp {
         let last = self.newest_end().max(now);
         self.newest_end = last.after(1).0;
         last
     }
 
-    /// The records of requests that ended after a moment, the oldest first; all of them where there is none. They have to be in
-    /// that order.
+    /// The records that are placed after a moment, the oldest first; all of them where there is none. They have to be in that order.
     pub fn ended_after(&self, moment: Option<Timestamp>) -> impl Iterator<Item = Record<'_>> {
         let (mut first, mut end) = (0, self.length);
         while first < end {
             let middle = first.midpoint(end);
-            if moment < Some(self.at(self.taken + middle).ended()) { end = middle } else { first = middle + 1 }
+            if moment < Some(self.at(self.taken + middle).placed()) { end = middle } else { first = middle + 1 }
         }
         (first..self.length).map(|number| self.at(self.taken + number))
     }
@@ -169,7 +185,7 @@ impl History {
             self.spare = self.maps.pop_front();
             self.taken = 0;
         }
-        self.oldest_end = self.oldest().map(|(_, record)| record.ended());
+        self.oldest_end = self.oldest().map(|(_, record)| record.placed());
     }
 
     /// The record at `position`, which is one that [`push`](Self::push) has returned and that was not taken out yet.
@@ -208,14 +224,17 @@ mod tests {
 
     fn words_of(number: u64) -> Words {
         let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(0), ended: Timestamp(number) };
-        words(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), true, &outcome)
+        words(Fingerprint([number, 0]), Numbers::new(number, 0, None, 0), true, &outcome, Timestamp(number))
     }
 
     #[test]
     fn a_record_tells_what_it_was_told() {
         let sizes = [0, 1, u64::MAX];
-        for (began, ended) in [(0, 0), (5, 5 + u64::from(u32::MAX)), (1 << 58, (1 << 58) + 7)] {
-            for status in [i32::MIN, -1, 0, 200, i32::MAX] {
+        let most = u64::from(u32::MAX);
+        for (began, ended, placed) in
+            [(0, 0, 0), (5, 5 + most, 5 + most), (7, 9, 7 + most), (1 << 41, (1 << 41) + 7, (1 << 41) + 50)]
+        {
+            for (status, told) in [(-1, 0), (0, 0), (200, 200), (65535, 65535), (65536, 0)] {
                 for end in [End::Whole, End::BrokenOff(Side::Client), End::BrokenOff(Side::Timeout)] {
                     for size in sizes {
                         for request_size in [None, Some(size)] {
@@ -223,9 +242,11 @@ mod tests {
                             let [began, ended] = [began, ended].map(Timestamp);
                             let outcome = Outcome { status, end, began, ended };
                             let is_sized = size > 0;
-                            let words = words(Fingerprint([1, 2]), numbers, is_sized, &outcome);
+                            let words = words(Fingerprint([1, 2]), numbers, is_sized, &outcome, Timestamp(placed));
                             let record = Record(&words);
+                            let outcome = Outcome { status: told, ..outcome };
                             assert_eq!(record.snapshot(), Snapshot::ended(numbers, is_sized, outcome));
+                            assert_eq!((record.ended(), record.placed()), (ended, Timestamp(placed)));
                             assert_eq!((record.fingerprint(), record.is_superseded()), (Fingerprint([1, 2]), false));
                         }
                     }
@@ -241,25 +262,25 @@ mod tests {
         for round in 0..60_u64 {
             for _ in 0..10_000 + round * 17 {
                 let position = history.push(&words_of(next)).expect("there is memory");
-                assert_eq!(history.get(position).ended(), Timestamp(next));
+                assert_eq!(history.get(position).placed(), Timestamp(next));
                 assert!((position as usize) < LONGEST, "position {position}");
                 next += 1;
             }
             while oldest + 500 < next {
                 let (position, record) = history.oldest().expect("it is not empty");
-                assert_eq!([Some(record.ended()), history.oldest_end()], [Some(Timestamp(oldest)); 2]);
+                assert_eq!([Some(record.placed()), history.oldest_end()], [Some(Timestamp(oldest)); 2]);
                 history.supersede(position);
                 assert!(history.get(position).is_superseded());
                 history.pop();
                 oldest += 1;
             }
             assert!(history.maps.len() <= 2, "{} maps for 500 records", history.maps.len());
-            assert!(history.iter().map(|(_, record)| record.ended().0).eq(oldest..next));
+            assert!(history.iter().map(|(_, record)| record.placed().0).eq(oldest..next));
             assert_eq!(history.newest_end(), Timestamp(next - 1));
             for (after, first) in
                 [(None, oldest), (Some(next - 20), next - 19), (Some(next - 1), next), (Some(next), next)]
             {
-                let ended = history.ended_after(after.map(Timestamp)).map(|record| record.ended().0);
+                let ended = history.ended_after(after.map(Timestamp)).map(|record| record.placed().0);
                 assert!(ended.eq(first..next), "after {after:?}");
             }
         }

@@ -192,7 +192,10 @@ impl<C: Counters> Shard<C> {
         }
         // Without memory it is forgotten.
         let position = (time_to_live.milliseconds() > 0)
-            .then(|| self.history.push(&history::words(fingerprint, numbers, is_sized, &outcome)).ok())
+            .then(|| {
+                let words = history::words(fingerprint, numbers, is_sized, &outcome, outcome.ended);
+                self.history.push(&words).ok()
+            })
             .flatten();
         match position {
             Some(position) => self.index.replace(hash, RUNNING | index, position),
@@ -243,11 +246,10 @@ impl<C: Counters> Shard<C> {
         if is_over || !old.is_none_or(is_newer) || !self.allowance.spend(budget) && !self.evict() {
             return;
         }
-        // Those that were noticed late stay in order, with the time that they took.
-        let ended = self.history.newest_end().max(outcome.ended.min(now));
-        let began = Timestamp(ended.0.saturating_sub(outcome.ended.since(outcome.began)));
         let is_sized = matches!(snapshot.response, Response::Sized(_));
-        let words = history::words(fingerprint, snapshot.numbers, is_sized, &Outcome { began, ended, ..outcome });
+        // Those that were noticed late go behind others.
+        let placed = self.history.newest_end().max(outcome.ended.min(now));
+        let words = history::words(fingerprint, snapshot.numbers, is_sized, &outcome, placed);
         if self.history.len() == history::LONGEST && self.evict() {
             self.allowance.regain(budget);
         }
@@ -290,8 +292,8 @@ impl<C: Counters> Shard<C> {
         (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
     }
 
-    /// Some more of its requests, as they are now: at most so many running ones, so many that have ended, and those that ended in
-    /// the same moment as the last of them. Returns where to go on, if anything is left, and how much was looked at.
+    /// Some more of its requests, as they are now: at most so many running ones, so many that have ended, and those that have the
+    /// same place as the last of them. Returns where to go on, if anything is left, and how much was looked at.
     pub fn page(
         &mut self,
         stage: Stage,
@@ -328,16 +330,16 @@ impl<C: Counters> Shard<C> {
         let over = now.0.checked_sub(time_to_live.milliseconds()).map(Timestamp);
         let mut last = None;
         for (number, record) in self.history.ended_after(after.max(over)).enumerate() {
-            let ended = record.ended();
-            if ended > until {
+            let placed = record.placed();
+            if placed > until {
                 break;
             }
-            if number >= most && Some(ended) != last {
+            if number >= most && Some(placed) != last {
                 return (Some(Stage::Ended(last, until)), looked_at);
             }
-            last = Some(ended);
+            last = Some(placed);
             looked_at += 1;
-            if !record.is_superseded() {
+            if !record.is_superseded() && over.is_none_or(|over| record.ended() > over) {
                 let subject = Subject(record.fingerprint());
                 rows.push(Row { subject, snapshot: record.snapshot(), details: None });
             }
