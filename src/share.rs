@@ -10,8 +10,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// A request that is watched and was known elsewhere is believed to be gone there only when it has been for so long, in milliseconds:
-/// an engine that was started anew is told of it again soon.
+/// A request that is watched and was known elsewhere is believed to be gone there only so many milliseconds after it would have been
+/// told again: an engine that has lost all is told of it by then.
 const GONE: u64 = 3_000;
 
 /// What nobody has asked for in so many milliseconds is not followed any more.
@@ -180,7 +180,7 @@ impl Local {
     /// What others know of a request that is watched here and not known: what they knew when they were last asked.
     pub fn follow(&mut self, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
         let Some(open) = &mut self.0 else { return Answer::Nowhere };
-        let interval = open.share.interval().min(open.share.running_time() / 2);
+        let interval = open.share.question_interval();
         let followed = open.followed.entry(subject).or_default();
         followed.wanted = now;
         if followed.asked.is_none_or(|asked| now.since(asked) >= interval) {
@@ -196,7 +196,10 @@ impl Local {
             // By now it would be forgotten there, too.
             followed.heard = Some(None);
         }
-        followed.heard.map_or(Answer::Later, Answer::Known)
+        let heard = followed.heard;
+        // Whoever asks when it has ended may mean the next one.
+        followed.heard.take_if(|heard| heard.is_some_and(|known| known.outcome.is_some()));
+        heard.map_or(Answer::Later, Answer::Known)
     }
 
     /// The engine's socket is ready.
@@ -269,6 +272,7 @@ impl Open {
 
     fn hear(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, now: Timestamp) {
         let (Some(shared), Some(table)) = (plugin.module().shared(), plugin.module().table()) else { return };
+        let gone = self.share.refresh_interval() + GONE;
         for heard in self.share.take_heard() {
             shared.say(&desk.server(), &heard);
             let exchange = match heard {
@@ -284,7 +288,7 @@ impl Open {
                     }
                     self.answer(desk, subject, snapshot);
                     if let Some(followed) = self.followed.get_mut(&subject) {
-                        followed.hear(snapshot, now);
+                        followed.hear(snapshot, now, gone);
                     }
                     if snapshot.is_some() { Exchange::Found } else { Exchange::Unknown }
                 }
@@ -351,11 +355,12 @@ impl Open {
 }
 
 impl Followed {
-    fn hear(&mut self, snapshot: Option<Snapshot>, now: Timestamp) {
+    /// `patience`: for how many milliseconds it is not believed to be gone.
+    fn hear(&mut self, snapshot: Option<Snapshot>, now: Timestamp, patience: u64) {
         let was_known = self.heard.flatten().is_some();
         self.heard_at = now;
         let gone = snapshot.is_none().then(|| self.gone.unwrap_or(now));
-        if !was_known || gone.is_none_or(|gone| now.since(gone) >= GONE) {
+        if !was_known || gone.is_none_or(|gone| now.since(gone) >= patience) {
             self.heard = Some(snapshot);
         }
         self.gone = gone;

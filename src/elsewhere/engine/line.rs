@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// How long it takes at the most until a connection is there, and until the engine answers something, in milliseconds.
+/// How long it takes at the most until a connection is there, and until the engine answers what it is asked, in milliseconds.
 const PATIENCE: u64 = 5_000;
 
 /// How long it is left alone after it has failed, at first and at last, in milliseconds.
@@ -39,11 +39,11 @@ pub struct Line<P> {
     pause: u64,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// What is answered next, in that order; the greeting comes first.
+    /// What is answered next, in that order, and since when that is waited for; the greeting comes first.
     greetings: usize,
-    expected: VecDeque<P>,
-    /// When something was heard, or began to be waited for.
-    heard: Timestamp,
+    expected: VecDeque<(P, Timestamp)>,
+    /// Since when there has been a connection, or one is waited for.
+    since: Timestamp,
 }
 
 enum State {
@@ -87,7 +87,7 @@ impl<P> Line<P> {
             output: Vec::new(),
             greetings: 0,
             expected: VecDeque::new(),
-            heard: Timestamp(0),
+            since: Timestamp(0),
         }
     }
 
@@ -115,11 +115,8 @@ impl<P> Line<P> {
         if !self.is_up() {
             return;
         }
-        if self.expected.is_empty() {
-            self.heard = now;
-        }
         say(&*self.address.dialect, &mut self.output);
-        self.expected.push_back(purpose);
+        self.expected.push_back((purpose, now));
     }
 
     /// Writes what waits. A failure is found as the socket is looked at.
@@ -142,9 +139,9 @@ impl<P> Line<P> {
             State::Down(until) if *until <= now => self.connect(now, events),
             State::Down(_) => {}
             State::Connecting(_) | State::Up(_) => {
-                let waits =
-                    matches!(self.state, State::Connecting(_)) || self.greetings > 0 || !self.expected.is_empty();
-                if waits && now.since(self.heard) >= PATIENCE {
+                let waits = matches!(self.state, State::Connecting(_)) || self.greetings > 0;
+                let since = if waits { Some(self.since) } else { self.expected.front().map(|(_, since)| *since) };
+                if since.is_some_and(|since| now.since(since) >= PATIENCE) {
                     self.fail(LineError::Silent, now, events);
                 }
             }
@@ -164,15 +161,15 @@ impl<P> Line<P> {
             }
             self.state = State::Up(Arc::clone(socket));
             self.greetings = self.address.dialect.greet(&mut self.output);
-            self.heard = now;
+            self.since = now;
         }
         self.flush();
-        if let Err(error) = self.read(now, events) {
+        if let Err(error) = self.read(events) {
             self.fail(error, now, events);
         }
     }
 
-    fn read(&mut self, now: Timestamp, events: &mut Vec<Event<P>>) -> Result<(), LineError> {
+    fn read(&mut self, events: &mut Vec<Event<P>>) -> Result<(), LineError> {
         let State::Up(socket) = &self.state else { return Ok(()) };
         let socket = Arc::clone(socket);
         let mut buffer = [0; 16 * 1024];
@@ -184,7 +181,6 @@ impl<P> Line<P> {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(LineError::Io(error.into())),
             };
-            self.heard = now;
             self.input.extend_from_slice(&buffer[..count]);
             self.take_answers(events)?;
             if self.input.len() > MOST_READ {
@@ -209,14 +205,12 @@ impl<P> Line<P> {
                     events.push(Event::Up);
                 }
             } else {
-                let purpose = self.expected.pop_front().ok_or(LineError::Nonsense(Nonsense))?;
+                let (purpose, _) = self.expected.pop_front().ok_or(LineError::Nonsense(Nonsense))?;
                 if let Answered::Refused(reason) = &answered {
                     if self.address.dialect.is_useless(reason) {
                         return Err(LineError::Refused(reason.clone()));
                     }
                 }
-                // It does more than greet.
-                self.pause = FIRST_PAUSE;
                 events.push(Event::Answer(purpose, answered));
             }
         }
@@ -236,13 +230,17 @@ impl<P> Line<P> {
         match opened {
             Ok(socket) => {
                 self.state = State::Connecting(Arc::new(socket));
-                self.heard = now;
+                self.since = now;
             }
             Err(error) => self.fail(LineError::Io(error.into()), now, events),
         }
     }
 
     fn fail(&mut self, error: LineError, now: Timestamp, events: &mut Vec<Event<P>>) {
+        // One that was of use for long has failed for the first time.
+        if self.is_up() && now.since(self.since) >= 2 * PATIENCE {
+            self.pause = FIRST_PAUSE;
+        }
         self.state = State::Down(now.after(self.pause));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         (self.input, self.output, self.greetings) = (Vec::new(), Vec::new(), 0);

@@ -16,6 +16,9 @@ const LONGEST_RUNNING: u64 = 60_000;
 /// It is told again before that is over, even where nothing has moved.
 const REFRESHES: u64 = 3;
 
+/// How long it takes at the most until it is tried once more to tell of one that has ended, in milliseconds.
+const LONGEST_RETRY: u64 = 500;
+
 /// How long it is tried at least to tell of one that has ended, in milliseconds.
 const LEAST_ENDED: u64 = 5_000;
 
@@ -87,6 +90,8 @@ struct Entry {
     /// How often it was told and that is not answered yet.
     in_flight: u32,
     over: Over,
+    /// Whether it is asked for what has its name, which may be a newer one.
+    is_compared: bool,
     /// When it was told last.
     at: Option<Timestamp>,
     /// Its id belongs to a newer request elsewhere: it is told no more.
@@ -132,6 +137,11 @@ impl Sharing {
         } else {
             self.time_to_live.min(LONGEST_RUNNING).max(3 * self.interval)
         }
+    }
+
+    /// After how long a running request is told again though nothing has moved, in milliseconds.
+    fn refresh_interval(&self) -> u64 {
+        self.running_time() / REFRESHES
     }
 }
 
@@ -206,6 +216,7 @@ impl Share {
             is_new: true,
             in_flight: 0,
             over,
+            is_compared: false,
             at: None,
             is_superseded: false,
         };
@@ -239,7 +250,7 @@ impl Share {
         match snapshot {
             Some(snapshot) if !entry.is_superseded => {
                 (entry.snapshot, entry.is_new) = (*snapshot, true);
-                if entry.in_flight > 0 {
+                if entry.in_flight > 0 && !entry.is_compared {
                     // The server may stop before that is answered.
                     entry.over = Over::Last;
                 }
@@ -275,9 +286,17 @@ impl Share {
         self.line.has_room() && self.ended.len() < MOST_ENDED / 2
     }
 
-    /// How long it is at least between two times that something is told or asked, in milliseconds.
-    pub fn interval(&self) -> u64 {
-        self.sharing.interval
+    /// How long it is between two times that something is asked for which is watched, in milliseconds: what ends is not missed.
+    pub fn question_interval(&self) -> u64 {
+        match self.sharing.time_to_live {
+            0 => self.sharing.interval,
+            time_to_live => self.sharing.interval.min(time_to_live / 2),
+        }
+    }
+
+    /// After how long a running request is told again though nothing has moved, in milliseconds.
+    pub fn refresh_interval(&self) -> u64 {
+        self.sharing.refresh_interval()
     }
 
     /// How long a running request stays known that nobody tells of any more, in milliseconds.
@@ -294,7 +313,7 @@ impl Share {
     pub fn beat(&mut self, now: Timestamp) {
         self.line.beat(now, &mut self.events);
         self.take_events(now);
-        let (interval, refresh) = (self.sharing.interval, self.sharing.running_time() / REFRESHES);
+        let (interval, refresh) = (self.sharing.interval, self.sharing.refresh_interval());
         let due: Vec<u64> = self
             .told
             .iter()
@@ -377,7 +396,7 @@ impl Share {
         for entry in self.told.values_mut() {
             // Perhaps it was kept, perhaps not; another host may have told a newer one since.
             entry.over = Over::UNSEEN;
-            (entry.is_new, entry.in_flight, entry.at) = (true, 0, None);
+            (entry.is_new, entry.in_flight, entry.is_compared, entry.at) = (true, 0, false, None);
         }
         let gone = self.questions.drain().map(|(subject, _)| Heard::NoAnswer(subject, Trouble::Away));
         self.heard.extend(gone);
@@ -405,13 +424,13 @@ impl Share {
                 self.tell(number, now);
             }
             Answered::Conflict => {
-                entry.in_flight += 1;
+                (entry.in_flight, entry.is_compared) = (entry.in_flight + 1, true);
                 let name = name(entry.subject);
                 self.line.say(Purpose::Compare(number), now, |dialect, out| dialect.ask(&name, out));
             }
-            // Once more after the interval.
+            // Once more after the interval: another host may have told a newer one by then.
             Answered::Refused(reason) => {
-                entry.is_new = true;
+                (entry.over, entry.is_new) = (Over::UNSEEN, true);
                 self.heard.push(Heard::Refused(reason));
             }
             Answered::Value(..) => self.heard.push(Heard::Refused("it gives what was not asked for".to_string())),
@@ -422,7 +441,7 @@ impl Share {
     fn compared(&mut self, number: u64, answered: Answered) {
         let Some(entry) = self.told.get_mut(&number) else { return };
         entry.in_flight = entry.in_flight.saturating_sub(1);
-        entry.is_new = true;
+        (entry.is_new, entry.is_compared) = (true, false);
         match answered {
             Answered::Value(bytes, version) => match Record::from_bytes(&bytes, entry.subject, &self.check) {
                 Some(other) if other.age > entry.age => {
@@ -480,6 +499,7 @@ impl Elsewhere for Share {
 impl Entry {
     /// Whether it can be told now as far as time is concerned.
     fn is_due(&self, now: Timestamp, interval: u64) -> bool {
+        let interval = if self.snapshot.outcome.is_some() { interval.min(LONGEST_RETRY) } else { interval };
         let is_soon = self.at.is_some_and(|at| now.since(at) < interval);
         !self.is_superseded && self.in_flight == 0 && !is_soon
     }

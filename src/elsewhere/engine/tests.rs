@@ -334,13 +334,18 @@ impl Worker {
         fake.hears(word);
     }
 
-    fn turn(&mut self) {
-        let is_ready = self.share.socket().is_some_and(|(socket, writes)| {
+    /// Whether its socket is ready, or soon is.
+    fn is_ready(&self) -> bool {
+        self.share.socket().is_some_and(|(socket, writes)| {
             let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             let mut polled = [PollFd::new(socket, flags)];
             let soon = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
             poll(&mut polled, Some(&soon)).is_ok_and(|count| count > 0)
-        });
+        })
+    }
+
+    fn turn(&mut self) {
+        let is_ready = self.is_ready();
         let now = self.now();
         if is_ready {
             self.share.ready(now);
@@ -544,6 +549,75 @@ fn an_engine_that_only_greets_is_left_alone_longer_and_longer() {
         pauses.push(worker.now().since(start));
     }
     assert!(pauses.is_sorted() && pauses[3] >= 4 * pauses[0].max(100), "{pauses:?}");
+}
+
+#[test]
+fn an_engine_that_only_reads_is_left_alone_longer_and_longer() {
+    let fake = Fake::new();
+    let mut worker = Worker::new(&format!("redis://{}", fake.address), 60_000);
+    let now = worker.now();
+    worker.share.begin(subject("a"), running(1, now.0), now.0 * 1_000, now);
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        fake.say("+PONG\r\n");
+        worker.up();
+        worker.until_heard(&fake, "EVAL");
+        assert_eq!(worker.ask("b"), Answer::Later);
+        fake.hears("GET");
+        // What it was asked for first, it answers first.
+        fake.say("-OOM command not allowed\r\n$-1\r\n");
+        worker.until("an answer", |heard| is_answer(heard, "b"));
+        worker.until_heard(&fake, "EVAL");
+        fake.say("-READONLY You can't write against a read only replica.\r\n");
+        worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+        fake.hang_up();
+        let start = worker.now();
+        worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
+        pauses.push(worker.now().since(start));
+    }
+    assert!(pauses.is_sorted() && pauses[3] >= 4 * pauses[0].max(100), "{pauses:?}");
+}
+
+#[test]
+fn an_engine_that_only_begins_to_answer_is_silent() {
+    let (fake, mut worker) = connected(60_000);
+    assert_eq!(worker.ask("a"), Answer::Later);
+    fake.hears("GET");
+    worker.began -= Duration::from_millis(4_900);
+    fake.say("$8");
+    let deadline = Instant::now() + PATIENCE;
+    while !worker.is_ready() {
+        assert!(Instant::now() < deadline, "it comes");
+    }
+    worker.turn();
+    worker.began -= Duration::from_millis(200);
+    assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Away));
+    worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+}
+
+#[test]
+fn an_end_waits_for_what_is_there_in_its_place() {
+    let (fake, mut worker) = connected(60_000);
+    let (told, began) = begun(&fake, &mut worker);
+    worker.share.update(told, running(2, began.0));
+    worker.until_heard(&fake, "EVAL");
+    fake.say(":0\r\n");
+    worker.until_heard(&fake, "GET");
+    worker.share.end(told, Some(&ended(3, began.0, began.0)), worker.now());
+    let newer = record(subject("a"), &running(9, began.0 + 1));
+    fake.says.send([b"$89\r\n".as_slice(), &newer, b"\r\n"].concat()).expect("it listens");
+    worker.turn_until("there is a newer one", |worker| !worker.share.is_busy());
+    assert!(!fake.has_heard("SET") && !fake.has_heard("EVAL"), "its place is not taken");
+}
+
+#[test]
+fn what_is_watched_is_asked_for_while_its_end_is_known() {
+    let address = std::sync::Arc::new(Address::new(b"redis://127.0.0.1").expect("an address"));
+    for (interval, time_to_live, expected) in [(500, 30_000, 500), (60_000, 30_000, 15_000), (500, 0, 500)] {
+        let (address, secret) = (std::sync::Arc::clone(&address), Secret::new(SECRET));
+        let sharing = Sharing { address, secret, interval, timeout: 500, time_to_live };
+        assert_eq!(Share::new(std::sync::Arc::new(sharing)).question_interval(), expected);
+    }
 }
 
 #[test]
