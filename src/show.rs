@@ -42,7 +42,7 @@ fn show(plugin: Plugin<'_>, vr: VRequest<'_>, form: &Form, waited: Option<Wait>)
             Ok(elsewhere) => elsewhere,
             Err(wait) => return Some(wait),
         };
-        snapshot = [elsewhere, snapshot].into_iter().flatten().max_by_key(|known| known.began);
+        snapshot = Snapshot::newest(elsewhere, snapshot);
     }
     if debug {
         let found = if snapshot.is_none() { "unknown" } else { "found" };

@@ -132,8 +132,8 @@ impl Local {
     pub fn end(&mut self, store: &Store, slot: Slot, ended: Option<&Snapshot>, now: Timestamp) {
         let Some(open) = &mut self.0 else { return };
         let running = open.running.get_mut(slot.number() as usize).and_then(Option::take);
-        if let (Some(_), Some(teller)) = (running, &mut open.teller) {
-            open.count -= 1;
+        open.count -= usize::from(running.is_some());
+        if let Some(teller) = &mut open.teller {
             if !teller.end(slot, ended, store.time_to_live, now) {
                 store.is_full.store(true, Relaxed);
             }
@@ -158,7 +158,12 @@ impl Local {
             let Some(Running { subject, live, last }) = running else { continue };
             let known = match table.look_up_subject(*subject, now) {
                 // It belongs to a newer request, which is told in a place of its own.
-                Ok(Some(known)) if known.began != last.began => continue,
+                Ok(Some(known)) if known.began != last.began => {
+                    teller.hide(Slot::from_number(number));
+                    *running = None;
+                    open.count -= 1;
+                    continue;
+                }
                 Ok(Some(known)) => known,
                 Ok(None) => continue,
                 Err(Off) => {
@@ -198,10 +203,7 @@ impl Local {
         // The caretaker says that.
         open.siblings.take_complaints();
         let ended = table.look_up_subject(subject, now).ok().flatten();
-        match (running, ended) {
-            (Some(running), Some(ended)) if ended.began >= running.began => Some(ended),
-            (running, ended) => running.or(ended),
-        }
+        Snapshot::newest(running, ended)
     }
 }
 

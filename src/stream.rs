@@ -73,7 +73,7 @@ enum Told {
     Running(u32, bool, u64),
 }
 
-/// Who knows of requests that are not known here.
+/// Who knows of requests that are not known here, or were broken off.
 struct Others<'a> {
     store: &'a mut store::Local,
     share: &'a mut share::Local,
@@ -82,8 +82,12 @@ struct Others<'a> {
 impl Others<'_> {
     fn look_up(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
         match self.store.look_up(plugin, desk, subject, now) {
-            None => self.share.follow(desk, subject, now),
-            known => Answer::Known(known),
+            Some(known) if !known.is_broken_off() => Answer::Known(Some(known)),
+            known => match self.share.follow(desk, subject, now) {
+                Answer::Known(followed) => Answer::Known(Snapshot::newest(followed, known)),
+                Answer::Nowhere => Answer::Known(known),
+                Answer::Later => Answer::Later,
+            },
         }
     }
 }
@@ -206,15 +210,17 @@ impl Local {
             return self.say_good_bye(plugin, desk);
         };
         let group = entry.get_mut();
-        let known =
-            here.map_or_else(|| others.look_up(plugin, desk, watched.subject, now), |here| Answer::Known(Some(here)));
-        let snapshot = match known {
-            Answer::Known(snapshot) => snapshot,
-            Answer::Nowhere => None,
-            Answer::Later => {
-                group.due = now.0;
-                return;
-            }
+        let snapshot = match here.filter(|here| !here.is_broken_off()) {
+            Some(here) => Some(here),
+            // What was broken off may have been begun again elsewhere.
+            None => match others.look_up(plugin, desk, watched.subject, now) {
+                Answer::Known(elsewhere) => Snapshot::newest(elsewhere, here),
+                Answer::Nowhere => here,
+                Answer::Later => {
+                    group.due = now.0;
+                    return;
+                }
+            },
         };
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
@@ -257,7 +263,7 @@ impl Local {
         });
         match group.watchers.iter().map(|watcher| watcher.wakes().0).min() {
             // Nobody says when it begins, or ends elsewhere.
-            Some(_) if here.is_none() => group.due = now.0,
+            Some(_) if here.is_none_or(|here| here.outcome.is_some()) => group.due = now.0,
             Some(due) => group.due = due,
             None => drop(entry.remove()),
         }

@@ -215,6 +215,15 @@ impl<P: Part> Teller<P> {
         self.write_running(place, number, &Entry { subject, number, snapshot: *snapshot }.into_words(self.seal));
     }
 
+    /// Tells of a running request no more, whose id belongs to a newer one. It has its place until it [ends](Self::end).
+    pub fn hide(&mut self, Slot(place): Slot) {
+        let Some(told) = self.places.get_mut(place) else { return };
+        let last = told.number;
+        told.number = last_free(last);
+        self.free(place, last);
+        self.count_change();
+    }
+
     /// Tells that a request has ended, and how, where its id belongs to no newer one. What is over by now gives its room back. Whether
     /// there was room to tell it.
     pub fn end(&mut self, Slot(place): Slot, ended: Option<&Snapshot>, time_to_live: u64, now: Timestamp) -> bool {
@@ -248,8 +257,8 @@ impl<P: Part> Teller<P> {
     /// Says that nobody has a place any more. What is left in it is never older than what was read before, and the next request's
     /// first entry, which has an even number, finds nothing of this one beside it.
     fn free(&mut self, place: u32, last: u64) {
-        let numbers = if last % 2 == 0 { last + 1..=last + 1 } else { last + 1..=last + 2 };
-        numbers.for_each(|number| self.write_running(place, number, &Entry::free_words(number, self.seal)));
+        (last + 1..=last_free(last))
+            .for_each(|number| self.write_running(place, number, &Entry::free_words(number, self.seal)));
     }
 
     fn append(&mut self, subject: Subject, snapshot: &Snapshot, time_to_live: u64, now: Timestamp) -> bool {
@@ -320,6 +329,11 @@ impl<P: Part> Teller<P> {
     fn set(&mut self, word: usize, value: u64) {
         self.part.write(word * size_of::<u64>(), &[value]);
     }
+}
+
+/// The number of the last entry that says that nobody has a place, which is odd.
+fn last_free(last: u64) -> u64 {
+    last + 1 + last % 2
 }
 
 fn running_offset(place: u32) -> usize {

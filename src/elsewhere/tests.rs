@@ -108,6 +108,31 @@ fn an_id_belongs_to_its_newest_request() {
 }
 
 #[test]
+fn a_request_whose_id_belongs_to_a_newer_one_does_not_come_back() {
+    let folder = folder();
+    let directory = directory(folder.path());
+    let tellers = tellers(&directory, 1);
+    let mut teller = tellers.teller(0).expect("it is mapped");
+    let [again, other] = ["again", "other"].map(|id| subject(&directory, id));
+    let mut reader = siblings(&directory);
+    for told in 0..3 {
+        let old = teller.begin(again, &running(1, NOW)).expect("there is room");
+        (0..told).for_each(|received| teller.tell(old, &running(received, NOW)));
+        let newer = teller.begin(again, &running(2, NOW.after(9))).expect("there is room");
+        teller.hide(old);
+        let last = ended(3, NOW.after(600));
+        teller.end(newer, Some(&last), TIME_TO_LIVE, NOW.after(600));
+        assert_eq!(look(&mut reader, again, NOW.after(600)), (None, vec![(again, last)]));
+        // Nobody else has its place before it has ended.
+        let third = teller.begin(other, &running(4, NOW)).expect("there is room");
+        assert_eq!(look(&mut reader, again, NOW.after(600)), (None, Vec::new()));
+        teller.end(old, None, TIME_TO_LIVE, NOW.after(600));
+        assert_eq!(look(&mut reader, other, NOW).0, Some(running(4, NOW)));
+        teller.end(third, None, TIME_TO_LIVE, NOW.after(600));
+    }
+}
+
+#[test]
 fn what_a_process_leaves_behind_when_it_dies_is_an_error() {
     let folder = folder();
     let directory = directory(folder.path());

@@ -232,9 +232,9 @@ impl<C: Counters> Shard<C> {
     }
 
     /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or to one that is no older. Without
-    /// memory, or where all entries run, it stays unknown.
-    pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) {
-        let Some(outcome) = snapshot.outcome else { return };
+    /// memory it stays unknown. Whether there was room, which nothing here gave way for otherwise.
+    pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) -> bool {
+        let Some(outcome) = snapshot.outcome else { return true };
         let Limits { time_to_live, budget } = limits;
         let is_over = outcome.ended.after(time_to_live.milliseconds()) <= now;
         let old = self.find(fingerprint);
@@ -243,8 +243,11 @@ impl<C: Counters> Shard<C> {
             let known = (place & RUNNING == 0).then(|| self.history.get(place).snapshot().outcome).flatten();
             known.is_some_and(|known| (known.began, known.ended) < (outcome.began, outcome.ended))
         };
-        if is_over || !old.is_none_or(is_newer) || !self.allowance.spend(budget) && !self.evict() {
-            return;
+        if is_over || !old.is_none_or(is_newer) {
+            return true;
+        }
+        if !self.allowance.spend(budget) && !self.evict() {
+            return false;
         }
         let is_sized = matches!(snapshot.response, Response::Sized(_));
         // Those that were noticed late go behind others.
@@ -256,7 +259,10 @@ impl<C: Counters> Shard<C> {
         // Whoever gave way may have been the older one.
         let old = self.find(fingerprint);
         let pushed = self.make_room().ok().and_then(|()| self.history.push(&words).ok());
-        let Some(position) = pushed else { return self.allowance.regain(budget) };
+        let Some(position) = pushed else {
+            self.allowance.regain(budget);
+            return true;
+        };
         match old {
             None => self.index.insert(fingerprint.hash(), position),
             Some(old) => {
@@ -264,6 +270,7 @@ impl<C: Counters> Shard<C> {
                 self.supersede(old, budget);
             }
         }
+        true
     }
 
     /// The response to the running entry at `index` has begun.

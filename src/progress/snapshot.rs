@@ -114,6 +114,11 @@ impl Snapshot {
         }
     }
 
+    /// Of what is known of one id in two places, that of the request which began later; of two that began at once, the second.
+    pub fn newest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        one.into_iter().chain(other).max_by_key(|known| known.began)
+    }
+
     /// Whether it has ended before it was whole.
     pub fn is_broken_off(&self) -> bool {
         self.outcome.is_some_and(|outcome| matches!(outcome.end, End::BrokenOff(_)))

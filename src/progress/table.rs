@@ -234,11 +234,18 @@ impl<C: Counters> Table<C> {
 
     /// Takes over what is known elsewhere of a request that has ended, unless more is known of that id here.
     pub fn adopt(&self, Subject(fingerprint): Subject, snapshot: &Snapshot, now: Timestamp) {
-        self.change(self.number(fingerprint), |shard| {
-            if !self.is_off() {
-                shard.adopt(fingerprint, snapshot, now, &self.limits);
+        let adopt = || {
+            self.change(self.number(fingerprint), |shard| {
+                self.is_off() || shard.adopt(fingerprint, snapshot, now, &self.limits)
+            })
+        };
+        let mut has_room = adopt();
+        for _ in 0..ATTEMPTS {
+            if has_room || !self.evict() {
+                break;
             }
-        });
+            has_room = adopt();
+        }
     }
 
     /// What is known of what is watched under an id.

@@ -467,6 +467,22 @@ fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
 }
 
 #[test]
+fn what_ended_elsewhere_takes_the_place_of_what_ended_wherever_that_is() {
+    let table = table::<Numbers>(30, 1_000);
+    track_and_finish(&table, b"one", Timestamp(1_000));
+    let running: Vec<_> =
+        (0..999_u32).map(|number| table.track(id(&number.to_le_bytes()), &STILL, Timestamp(1_000))).collect();
+    assert!(running.iter().all(Result::is_ok));
+    let outcome = Outcome { status: 200, end: End::Whole, began: Timestamp(0), ended: Timestamp(1_000) };
+    let ended = Snapshot::ended(Numbers::new(7, 0, None, 0), true, outcome);
+    for name in (0..50_u16).map(u16::to_le_bytes) {
+        table.adopt(table.subject(id(&name)), &ended, Timestamp(1_000));
+        assert_eq!(look_up(&table, &name, Timestamp(1_000)), Some(ended));
+    }
+    assert_eq!(look_up(&table, b"one", Timestamp(1_000)), None);
+}
+
+#[test]
 fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     let table = table::<Numbers>(2, 1_000);
     let ended = |received, began, ended| {

@@ -215,30 +215,35 @@ fn newest(kind: EngineKind, workers: usize) {
     });
 }
 
-/// An upload that breaks off, and is tried again at another host.
 fn again(workers: usize) {
     let (engine, secret, backend) = (Engine::start(EngineKind::Redis), Secret::new(SECRET), backend());
-    both(&site(workers, &secret, &engine.address(), &backend), |one, other| {
-        let mut gone = one.connect();
-        gone.begin_upload("/up?X-Progress-Id=a", 1_000, 10);
-        // What begins in the same moment is not told apart.
-        full_when(other, "a", |report| report["elapsed"].as_f64() > Some(0.1) && report["received"] == 10);
-        drop(gone);
-        for server in [one, other] {
-            server.report_when("a", |report| report.state == State::Error);
-        }
-        let mut client = other.connect();
-        client.begin_upload("/up?X-Progress-Id=a", 1_000, 20);
-        other.report_when("a", |report| report.received == Some(20));
-        for _ in 0..2 * workers {
-            one.report_when("a", |report| report.state == State::Running && report.received == Some(20));
-        }
-        client.send([b'a'; 980]);
-        assert_eq!(client.answer().status, 201);
-        for server in [one, other] {
-            server.report_when("a", |report| report.state == State::Done);
-        }
-    });
+    both(&site(workers, &secret, &engine.address(), &backend), |one, other| try_again(one, other, workers));
+}
+
+/// An upload that breaks off, and is tried again at another host.
+pub fn try_again(one: &RunningHost, other: &RunningHost, workers: usize) {
+    let mut gone = one.connect();
+    gone.begin_upload("/up?X-Progress-Id=a", 1_000, 10);
+    // What begins in the same moment is not told apart.
+    full_when(other, "a", |report| report["elapsed"].as_f64() > Some(0.1) && report["received"] == 10);
+    drop(gone);
+    for server in [one, other] {
+        server.report_when("a", |report| report.state == State::Error);
+    }
+    let mut client = other.connect();
+    client.begin_upload("/up?X-Progress-Id=a", 1_000, 20);
+    other.report_when("a", |report| report.received == Some(20));
+    for _ in 0..2 * workers {
+        one.report_when("a", |report| report.state == State::Running && report.received == Some(20));
+    }
+    let mut events = Events::ask(one.connect(), "/stream?X-Progress-Id=a", "");
+    events.next_where(|report| report["received"] == 20);
+    client.send([b'a'; 980]);
+    assert_eq!(client.answer().status, 201);
+    assert_eq!(events.next_named("end").json()["state"], "done");
+    for server in [one, other] {
+        server.report_when("a", |report| report.state == State::Done);
+    }
 }
 
 /// Who watches what another host has is told that it is gone, if nobody tells of it any more.

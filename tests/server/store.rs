@@ -1,5 +1,6 @@
 //! `progress.store`: what one server process knows, the others of the machine know.
 
+use crate::share;
 use crate::sites::{UNKNOWN, error, full_when};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -14,13 +15,15 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Host, Level, Rule, RunningHost, Signal, Site, State, Step, wait};
+use testkit::{Backend, Client, Events, Host, Level, Rule, RunningHost, Signal, Site, State, Step, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("store::another_server_knows_an_upload_from_begin_to_end", upload),
     Test::with_workers("store::another_server_streams_an_upload_to_its_end", stream),
     Test::with_workers("store::a_new_server_knows_what_ended_before_it_was_there", before),
     Test::with_workers("store::an_id_that_is_used_again_elsewhere_belongs_to_the_newest", again),
+    Test::with_workers("store::an_upload_can_be_tried_again_at_another_server", tried_again),
+    Test::with_workers("store::what_was_tried_again_is_done_for_a_new_server", tried_before),
     Test::with_workers("store::what_a_killed_server_leaves_is_an_error_and_goes_in_time", killed),
     Test::with_one_worker("store::what_a_server_leaves_is_let_go_of_though_nobody_asks", let_go),
     Test::with_one_worker("store::foreign_files_are_told_once_and_skipped", foreign),
@@ -163,6 +166,37 @@ fn again(workers: usize) {
         let third = started(&site(workers, folder.path(), &backend));
         assert_eq!(third.progress("a"), other.progress("a"));
         third.stop().expect("it stops");
+    });
+}
+
+fn tried_again(workers: usize) {
+    let (folder, backend) = (folder(), Backend::scripted(|_| vec![Step::ReadBody, Step::Answer(201)]));
+    both(&site(workers, folder.path(), &backend), |one, other| share::try_again(one, other, workers));
+}
+
+fn tried_before(workers: usize) {
+    const UPLOADS: usize = 20;
+    let (folder, backend) = (folder(), Backend::scripted(|_| vec![Step::ReadBody, Step::Answer(200)]));
+    let site = site(workers, folder.path(), &backend);
+    let path = |number| format!("/up?X-Progress-Id={number}");
+    site.serve(|server| {
+        for number in 0..UPLOADS {
+            let mut gone = server.connect();
+            gone.begin_upload(&path(number), 100, 10);
+            // What begins in the same moment is not told apart.
+            full_when(server, &number.to_string(), |report| report["elapsed"].as_f64() > Some(0.02));
+            drop(gone);
+            server.report_when(&number.to_string(), |report| report.state == State::Error);
+            assert_eq!(server.post(&path(number), b"hello").status, 200);
+        }
+        // Others end after them, wherever they are kept.
+        server.many(500, |number| head("POST", &path(UPLOADS + number), "", Some(0)));
+    });
+    site.serve(|server| {
+        for number in 0..UPLOADS {
+            let report = server.report(&number.to_string());
+            assert_eq!((report.state, report.received), (State::Done, Some(5)), "{number}");
+        }
     });
 }
 
