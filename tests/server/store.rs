@@ -180,6 +180,10 @@ fn tried_before(workers: usize) {
     let site = site(workers, folder.path(), &backend);
     let path = |number| format!("/up?X-Progress-Id={number}");
     site.serve(|server| {
+        // The first worker, whose requests are read first, has others than these.
+        let mut held = server.connect();
+        held.begin_upload("/up?X-Progress-Id=held", 100, 10);
+        server.report_when("held", |report| report.received == Some(10));
         for number in 0..UPLOADS {
             let mut gone = server.connect();
             gone.begin_upload(&path(number), 100, 10);
