@@ -151,8 +151,9 @@ impl Directory {
 
     /// The names in it that processes give their files.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
-        let entries = fs::read_dir(&self.path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(entries.filter(|name| name.ends_with(crate::teller::ENDING)).collect())
+        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name()));
+        let names = names.collect::<io::Result<Vec<_>>>()?.into_iter().filter_map(|name| name.into_string().ok());
+        Ok(names.filter(|name| name.ends_with(crate::teller::ENDING)).collect())
     }
 
     /// Removes drafts that a process has left behind, which was killed as it started.

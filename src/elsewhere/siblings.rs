@@ -13,6 +13,9 @@ use std::time::{Duration, SystemTime};
 /// Names that come within so long after another one can leave the directory with the same time.
 const COARSE: Duration = Duration::from_millis(50);
 
+/// All that a process has told ended within so many milliseconds of its last sign of life, which comes every second.
+const SIGN: u64 = 2_000;
+
 /// The files of other processes.
 pub struct Siblings {
     directory: Arc<Directory>,
@@ -68,8 +71,7 @@ impl Siblings {
                 open.catch_up(now, adopt);
                 continue;
             }
-            // All that it has told ended before its last sign of life, or then.
-            let longest = self.time_to_live.max(open.time_to_live());
+            let longest = self.time_to_live.max(open.time_to_live()) + SIGN;
             if open.source().last_sign(now).after(longest) <= now {
                 over.push(name.clone());
             }
