@@ -5,10 +5,13 @@ use super::Timestamp;
 /// What is looked back on is at least so old, in milliseconds, once the request is.
 const WINDOW: u64 = 2_000;
 
+/// Workers look at the clock before they look at a request: one can be behind another one, but not by so many milliseconds.
+const SKEW: u32 = 60_000;
+
 /// How much of a body had moved at two moments that it was looked at: of the request's, and then of the response's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rate {
-    /// The older one, then the newer one: bytes, and milliseconds since it began.
+    /// The older one, then the newer one: bytes, and milliseconds since it began, which start again from zero after 49 days.
     moved: [u64; 2],
     at: [u32; 2],
 }
@@ -16,19 +19,23 @@ pub struct Rate {
 impl Rate {
     /// Something else moves from now on, of which so much has moved by then.
     pub fn restart(&mut self, moved: u64, began: Timestamp, now: Timestamp) {
-        let at = u32::try_from(now.since(began)).unwrap_or(u32::MAX);
+        let at = now.since(began) as u32;
         *self = Self { moved: [moved; 2], at: [at; 2] };
     }
 
     /// Bytes per second since two to four seconds ago, or since it was last looked at where that is longer ago, or since it
     /// began where it never was. `None` where no time has passed since then.
     pub fn look(&mut self, moved: u64, began: Timestamp, now: Timestamp) -> Option<u64> {
-        let at = u32::try_from(now.since(began)).unwrap_or(u32::MAX);
-        if u64::from(at.saturating_sub(self.at[1])) >= WINDOW {
+        let at = now.since(began) as u32;
+        let passed = |before: u32| match at.wrapping_sub(before) {
+            passed if passed > u32::MAX - SKEW => 0,
+            passed => u64::from(passed),
+        };
+        if passed(self.at[1]) >= WINDOW {
             self.moved = [self.moved[1], moved];
             self.at = [self.at[1], at];
         }
-        average(moved.saturating_sub(self.moved[0]), at.saturating_sub(self.at[0]).into())
+        average(moved.saturating_sub(self.moved[0]), passed(self.at[0]))
     }
 }
 
@@ -46,6 +53,15 @@ mod tests {
     fn looked_at(times: impl IntoIterator<Item = u64>, moved: impl Fn(u64) -> u64) -> Option<u64> {
         let (mut rate, began) = (Rate::default(), Timestamp(7_000));
         times.into_iter().map(|time| rate.look(moved(time), began, began.after(time))).last().flatten()
+    }
+
+    #[test]
+    fn goes_on_after_months() {
+        const LATE: u64 = u32::MAX as u64 - 10_000;
+        let rate = looked_at((LATE..LATE + 100_000).step_by(500), |time| time * 7);
+        assert!(rate.is_some_and(|rate| (6_900..=7_100).contains(&rate)), "{rate:?}");
+        // A worker's clock can be a moment behind.
+        assert_eq!(looked_at([0, 5_000, 10_000, 9_999], |time| time), Some(1_000));
     }
 
     #[test]
