@@ -131,9 +131,43 @@ fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
             None => false,
             Some(Escape::None) => true,
             Some(Escape::Json) => is_quoted,
-            Some(Escape::Xml) => is_quoted || !text(place.checked_sub(1)).trim_end().ends_with('='),
+            Some(Escape::Xml) => are_ids_safe_among_tags(parts),
         }
     })
+}
+
+/// Tags whose text is code.
+const CODE: [&str; 2] = ["script", "style"];
+
+/// Whether ids are harmless where they stand among tags: in text, but not in that of a script or a style, or in quotes.
+fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
+    // What the tag has so far that is open, the quote that is, and whether no text follows but code.
+    let (mut tag, mut quote, mut is_code) = (None::<String>, None, false);
+    for part in parts {
+        let text = match part {
+            Part::Text(text) => text,
+            Part::Value(Field::Id, _) if is_code || tag.is_some() && quote.is_none() => return false,
+            Part::Value(..) => continue,
+        };
+        for char in text.chars() {
+            match (&mut tag, quote, char) {
+                (None, _, '<') => tag = Some(String::new()),
+                (None, ..) => {}
+                (Some(_), Some(open), _) => quote = Some(open).filter(|open| *open != char),
+                (Some(_), None, '"' | '\'') => quote = Some(char),
+                (Some(name), None, '>') => {
+                    let name = name.split_ascii_whitespace().next().unwrap_or("");
+                    is_code = match name.strip_prefix('/') {
+                        Some(name) => is_code && !CODE.contains(&name),
+                        None => is_code || CODE.contains(&name),
+                    };
+                    tag = None;
+                }
+                (Some(name), None, _) => name.push(char.to_ascii_lowercase()),
+            }
+        }
+    }
+    true
 }
 
 /// Text with placeholders in braces; two braces stand for one.
@@ -271,6 +305,14 @@ mod tests {
             ("text/html", "<a title='{id}'>", true),
             ("text/html", "<a title={id}>", false),
             ("text/html", "<a title= {id}>", false),
+            ("text/html", "<a href=/x/{id}>", false),
+            ("text/html", "<a title={state}{id}>", false),
+            ("text/html", "<a title='>' {id}>", false),
+            ("text/html", "<a title=\"it's {id}\">a = {id}</a>", true),
+            ("text/html", "<script>f({id})</script>", false),
+            ("text/html", "<SCRIPT async>f('{id}')</SCRIPT>", false),
+            ("text/html", "<style>a < b</style>{id}", false),
+            ("text/html", "<script>f()</script><p>{id}", true),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),
             ("application/json", "{id}", false),
