@@ -291,8 +291,11 @@ impl<'a, M: Module> Desk<'a, M> {
     }
 
     /// Answers a request of this worker's with what is [sent](Self::send) from now on; the connection ends with it. `None` where
-    /// something answers it already.
+    /// something answers it already, or it has no connection.
     pub fn respond(self, vr: VRequest<'_>, status: i32) -> Option<Outlet> {
+        if !vr.has_connection() {
+            return None;
+        }
         let vr = vr.as_ptr();
         // SAFETY: a view of a request is of a live one on its worker's thread, which is this one, as `VRequest::desk` has seen.
         // lighttpd2 takes references of its own to both streams. A source begins with its stream, which `li_stream_init` makes
@@ -419,6 +422,8 @@ unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut
     unsafe {
         let desk = &*desk.cast::<Inner<M>>();
         let plugin = Plugin::<M>::new(desk.plugin);
+        // It was called in its time: where the system's time was set back meanwhile, lighttpd2 would take that for too early.
+        (*desk.element.get()).ts = 0.0;
         sys::li_waitqueue_pop(queue);
         let goes_on = guard(
             || M::beat(plugin, Desk(desk)),

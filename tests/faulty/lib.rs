@@ -33,6 +33,9 @@ pub const STANDS: i64 = 1;
 /// It cannot be read.
 pub const FAILS: i64 = 2;
 
+/// The number of a clock that the system does not have: the day, as libev asks for it.
+pub const OF_LIBEV: c_int = 15;
+
 static WORDS: AtomicPtr<Words> = AtomicPtr::new(ptr::null_mut());
 
 /// What was last read of each clock, in nanoseconds.
@@ -46,22 +49,44 @@ unsafe extern "C" fn read_clock(clock: c_int, time: *mut libc::timespec) -> c_in
     if unsafe { libc::syscall(libc::SYS_clock_gettime, c_long::from(clock), time) } != 0 {
         return -libc::EINVAL;
     }
+    // SAFETY: the system has just filled it in.
+    let time = unsafe { &mut *time };
+    let Some(now) = shown(clock, time.tv_sec * SECOND + time.tv_nsec) else { return -libc::EINVAL };
+    (time.tv_sec, time.tv_nsec) = (now.div_euclid(SECOND), now.rem_euclid(SECOND));
+    0
+}
+
+/// What a clock shows that should show `now`, in nanoseconds; `None` where it cannot be read.
+fn shown(clock: c_int, now: i64) -> Option<i64> {
     // SAFETY: NULL, or a mapping that stays.
     let words = unsafe { WORDS.load(Relaxed).as_ref() };
     let last = usize::try_from(clock).ok().and_then(|clock| LAST.get(clock));
-    let (Some(words), Some(last)) = (words, last) else { return 0 };
-    // SAFETY: the system has just filled it in.
-    let time = unsafe { &mut *time };
-    let mut now = time.tv_sec * SECOND + time.tv_nsec;
-    if words.clocks.load(Relaxed) >> clock & 1 != 0 {
-        now = match words.kind.load(Relaxed) {
-            FAILS => return -libc::EINVAL,
-            STANDS => last.load(Relaxed),
-            _ => now + words.ahead.load(Relaxed),
-        };
-    }
-    last.store(now, Relaxed);
-    (time.tv_sec, time.tv_nsec) = (now.div_euclid(SECOND), now.rem_euclid(SECOND));
+    let (Some(words), Some(last)) = (words, last) else { return Some(now) };
+    let is_wrong = words.clocks.load(Relaxed) >> clock & 1 != 0;
+    let shown = match words.kind.load(Relaxed) {
+        _ if !is_wrong => now,
+        FAILS => return None,
+        STANDS => last.load(Relaxed),
+        _ => now + words.ahead.load(Relaxed),
+    };
+    last.store(shown, Relaxed);
+    Some(shown)
+}
+
+/// In the place of C's function, which libev asks for the day: a clock of its own here.
+///
+/// # Safety
+/// As for that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gettimeofday(time: *mut libc::timeval, _: *mut c_void) -> c_int {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: there is room for it.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, c_long::from(libc::CLOCK_REALTIME), &raw mut now) };
+    let Some(now) = shown(OF_LIBEV, now.tv_sec * SECOND + now.tv_nsec) else { return -1 };
+    // SAFETY: the caller passes what the function takes.
+    unsafe { (*time).tv_sec = now.div_euclid(SECOND) };
+    // SAFETY: as above.
+    unsafe { (*time).tv_usec = now.rem_euclid(SECOND) / 1_000 };
     0
 }
 

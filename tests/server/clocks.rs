@@ -1,28 +1,31 @@
 //! Clocks that go wrong while requests run, by `tests/faulty/`.
 
-use crate::sites::{full, full_when};
+use crate::share::{self, Secret};
+use crate::sites::{UNKNOWN, full, full_when};
 use progress::FORMATS;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Host, Rule, RunningHost, Signal, Site, State, built, wait};
+use testkit::{Backend, Client, Engine, EngineKind, Events, Host, Rule, RunningHost, Signal, Site, State, built, wait};
 
-pub const NEEDS: &[Need] = &[
-    Need::Provided(|| match library() {
-        Ok(_) if !cfg!(target_arch = "x86_64") => Err("it is for x86_64 only".to_string()),
-        found => found.map(drop),
-    }),
-    Need::NoWrap("it needs to be in front itself"),
-];
+pub const NEEDS: &[Need] = &[LIBRARY, IN_FRONT];
+const NEEDS_AND_REDIS: &[Need] = &[LIBRARY, IN_FRONT, Need::Engine(EngineKind::Redis)];
+
+const LIBRARY: Need = Need::Provided(|| match library() {
+    Ok(_) if !cfg!(target_arch = "x86_64") => Err("it is for x86_64 only".to_string()),
+    found => found.map(drop),
+});
+const IN_FRONT: Need = Need::NoWrap("it needs to be in front itself");
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("clocks::that_jump_ahead", |n| fault(n, &ALL, AHEAD, &[DAY, DAY])).needs(NEEDS),
     Test::with_workers("clocks::that_jump_and_come_back", |n| fault(n, &NOT_OF_TIMERS, AHEAD, &[DAY, 0])).needs(NEEDS),
     Test::with_one_worker("clocks::that_go_back", |n| fault(n, &NOT_OF_TIMERS, AHEAD, &[-20, 0])).needs(NEEDS),
     Test::with_one_worker("clocks::of_days_that_go_back", |n| fault(n, &OF_DAYS, AHEAD, &[-DAY, 0])).needs(NEEDS),
+    Test::with_one_worker("clocks::of_days_that_go_back_between_questions", between_questions).needs(NEEDS_AND_REDIS),
     Test::with_one_worker("clocks::that_stand_still", |n| fault(n, &NOT_OF_TIMERS, STANDS, &[1, 0])).needs(NEEDS),
     Test::with_workers("clocks::that_cannot_be_read", |n| fault(n, &COARSE, FAILS, &[1, 0])).needs(NEEDS),
 ];
@@ -30,6 +33,8 @@ pub const TESTS: &[Test] = &[
 // Their numbers in the system: of days, since its start, and both once more but coarse.
 const ALL: [u8; 4] = [0, 1, 5, 6];
 const OF_DAYS: [u8; 2] = [0, 5];
+/// That of libev, too, which lighttpd2's queues go by.
+const OF_DAYS_AND_LIBEV: [u8; 3] = [0, 5, 15];
 /// The host's timers go by the exact time since the start, which it needs to go on.
 const NOT_OF_TIMERS: [u8; 3] = [0, 5, 6];
 /// A host cannot do without the exact ones.
@@ -91,6 +96,37 @@ impl Faulty {
         let file = File::options().write(true).open(self.file());
         file.and_then(|file| file.write_all_at(&bytes, first * 8)).expect("it is ours");
     }
+}
+
+/// What has nothing to do but to wait for an engine's answers now and then is called again in time whatever the day is.
+fn between_questions(workers: usize) {
+    const QUESTIONS: Duration = Duration::from_millis(1_500);
+    let (faulty, secret, backend) = (Faulty::new(), Secret::new("correct horse battery staple"), Backend::answering());
+    let engine = Engine::start(EngineKind::Redis);
+    let site = faulty.before(share::site(workers, &secret, &engine.address(), &backend));
+    let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
+    let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
+    share::connected(&server);
+    let ask = |time: Duration| {
+        let (start, mut client) = (Instant::now(), server.connect());
+        while start.elapsed() < time {
+            let answer = client.exchange("GET", "/progress?X-Progress-Id=nobody", b"");
+            assert_eq!(answer.expect("it is served").text(), UNKNOWN);
+            // Most of the time nothing is asked.
+            for _ in 0..20 {
+                assert_eq!(client.exchange("GET", "/metrics", b"").expect("it is served").status, 200);
+            }
+        }
+    };
+    ask(QUESTIONS / 10);
+    faulty.set_clocks(&OF_DAYS_AND_LIBEV, AHEAD, -DAY);
+    // lighttpd2 notices it after a while.
+    ask(QUESTIONS);
+    let mut events = Events::ask(server.connect(), "/stream?X-Progress-Id=a", "");
+    assert_eq!(events.next_event().map(|event| event.json()["state"] == "unknown"), Some(true));
+    assert_eq!(server.post("/up?X-Progress-Id=a", b"hello").status, 200);
+    events.next_named("end");
+    server.stop().expect("it stops");
 }
 
 /// Lets clocks go wrong so far, and well again, in turn.
