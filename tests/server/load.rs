@@ -263,7 +263,7 @@ fn watchers() {
                 client
             })
             .collect();
-        let (memory, spent) = (process.usage().anonymous, others.spend(&mut poller));
+        let (memory, spent) = (process.usage().anonymous, others.least(&mut poller));
         let crowd: Vec<_> = idle.into_iter().map(watch).collect();
         // What they are sent fills their sockets; then there are no more events, though the upload goes on.
         let mut sent = 1;
@@ -292,9 +292,9 @@ fn watchers() {
             taken
         };
         let taken = bounded();
-        let with_crowd = others.spend(&mut poller);
+        let with_crowd = others.least(&mut poller);
         go_on(&mut poller);
-        // Other things that the machine does show in it, and little of it says nothing.
+        // Little of it says nothing.
         let most = amount(3, usize::MAX) as f64;
         assert!(with_crowd < most * spent, "what others do takes {with_crowd} s with a crowd, and {spent} s without");
         others.upload.end();
@@ -323,9 +323,14 @@ struct Others<'a> {
 }
 
 impl Others<'_> {
+    /// The least that it takes: other things that the machine does show in it, too.
+    fn least(&mut self, poller: &mut Client) -> f64 {
+        (0..5).map(|_| self.spend(poller)).fold(f64::INFINITY, f64::min)
+    }
+
     /// The server's processor time for some uploads and polls, in seconds.
     fn spend(&mut self, poller: &mut Client) -> f64 {
-        const REQUESTS: usize = 500;
+        const REQUESTS: usize = 100;
         let before = self.server.process().processor_time();
         for _ in 0..REQUESTS {
             self.count += 1;
