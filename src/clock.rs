@@ -42,10 +42,13 @@ pub fn ahead() -> i64 {
     exact
 }
 
-/// The time now, exactly, in microseconds since 1970.
-pub fn unix_microseconds() -> u64 {
+/// The time now, exactly, in microseconds since 1970; later each time that it is asked for, even where the system's time is set back.
+pub fn age() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
     let exact = read(ClockId::Realtime).map(|time| u64::try_from(time / 1_000).unwrap_or(0));
-    exact.unwrap_or_else(|| now().0.saturating_add_signed(ahead()).saturating_mul(1_000))
+    let exact = exact.unwrap_or_else(|| now().0.saturating_add_signed(ahead()).saturating_mul(1_000));
+    let later = |last: u64| exact.max(last.saturating_add(1));
+    LAST.fetch_update(Relaxed, Relaxed, |last| Some(later(last))).map_or(exact, later)
 }
 
 /// In a millisecond.

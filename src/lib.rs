@@ -106,13 +106,13 @@ impl Module for Progress {
             server.log(Level::Error, &format!("mod_progress: {reason}: it stays inactive"));
         }
         if let (Some(store), Some(table)) = (self.store(), self.table()) {
-            // What others know is known before anybody asks.
-            store.tend(table, &server);
+            // What others know is known before anybody asks, or watches.
+            store.tend(&server, &mut |subject, snapshot, now| _ = table.adopt(subject, snapshot, now));
         }
     }
 
     fn tick(plugin: Plugin<'_>, server: Server, worker: usize, workers: usize) -> Again {
-        let again = plugin.module().tend(server, worker, workers);
+        let again = Progress::tend(plugin, server, worker, workers);
         // After that: files that it has removed are closed here, too.
         if let Some(desk) = plugin.desk(worker) {
             desk.local().store.tend();

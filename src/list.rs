@@ -13,7 +13,7 @@ pub struct Local(VecDeque<(Outlet, List)>);
 /// The action with its value.
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let has_ids = config::has_ids("progress.list", value)?;
-    progress.keep_details();
+    progress.keep_details("progress.list")?;
     Ok(at_once(move |plugin, vr| {
         if !vr.is_handled() {
             answer(plugin, vr, has_ids);

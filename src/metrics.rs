@@ -9,7 +9,7 @@ use progress::{Metrics, MetricsText};
 /// The action with its value, which is none.
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     config::nothing("progress.metrics", value)?;
-    progress.keep_counts();
+    progress.keep_counts("progress.metrics")?;
     Ok(at_once(metrics))
 }
 

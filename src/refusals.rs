@@ -47,6 +47,8 @@ pub enum ActionError {
         action: &'static str,
         got: String,
     },
+    /// The server runs already, and has not kept what it tells of.
+    Late(&'static str),
     NoForm(&'static str),
     UnknownFormat(UnknownFormat),
     NoTemplate(TemplateError),
@@ -102,6 +104,12 @@ impl fmt::Display for ActionError {
             }
             Self::NotIds { action, got } => {
                 write!(f, "{action}: expected nothing or \"ids\", got {got}")
+            }
+            Self::Late(action) => {
+                write!(
+                    f,
+                    "{action} made by a server that runs, expected it in the configuration that it was started with, too"
+                )
             }
             Self::NoForm(got) => {
                 let names = Format::names();

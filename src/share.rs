@@ -1,10 +1,10 @@
 //! `progress.share`: other hosts know what this one knows, and this one what they know, by way of an engine that all of them ask.
 
 use crate::clock;
-use crate::shared::{Desk, Live, Plugin};
+use crate::shared::{Desk, Live, Plugin, Progress};
 use elsewhere::{Answer, Elsewhere, Heard, Share, Sharing, Told, Trouble};
 use lighttpd2::{Level, Log, Wait};
-use progress::{Counters, Cursor, Ended, Exchange, Off, Snapshot, Subject, Timestamp};
+use progress::{Counters, Cursor, Ended, Exchange, Off, Snapshot, Subject, Ticket, Timestamp};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -51,9 +51,11 @@ struct Running {
     began: Timestamp,
     /// It is read on this thread, and not after the request has ended.
     live: Live,
+    /// The bits of its ticket.
+    ticket: u64,
 }
 
-/// A request that somebody watches here and that is not here.
+/// A request that somebody watches here and that does not run here.
 #[derive(Default)]
 struct Followed {
     /// When somebody last wanted to know, and when the engine was last asked.
@@ -122,8 +124,8 @@ impl Local {
         let Some(open) = &mut self.0 else { return };
         let began = snapshot.began;
         open.share.set_ahead(clock::ahead());
-        let told = open.share.begin(subject, *snapshot, clock::unix_microseconds(), began);
-        open.running.insert(told, Running { subject, began, live: live.clone() });
+        let told = open.share.begin(subject, *snapshot, clock::age(), began);
+        open.running.insert(told, Running { subject, began, live: live.clone(), ticket });
         open.tickets.insert(ticket, told);
         open.watch(desk);
         desk.start_beating();
@@ -140,7 +142,7 @@ impl Local {
         desk.start_beating();
     }
 
-    /// Asks for a request that this process knows nothing of. Where the answer comes later, that ends the wait.
+    /// Asks for a request that this process does not run. Where the answer comes later, that ends the wait.
     pub fn ask(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Option<Wait> {
         let open = self.0.as_mut()?;
         match open.share.look_up(subject, now, &mut |_, _| ()) {
@@ -177,7 +179,7 @@ impl Local {
         }
     }
 
-    /// What others know of a request that is watched here and not known: what they knew when they were last asked.
+    /// What others know of a request that is watched here and does not run here: what they knew when they were last asked.
     pub fn follow(&mut self, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
         let Some(open) = &mut self.0 else { return Answer::Nowhere };
         let interval = open.share.question_interval();
@@ -197,8 +199,10 @@ impl Local {
             followed.heard = Some(None);
         }
         let heard = followed.heard;
-        // Whoever asks when it has ended may mean the next one.
-        followed.heard.take_if(|heard| heard.is_some_and(|known| known.outcome.is_some()));
+        if heard.flatten().is_some_and(|known| known.outcome.is_some()) {
+            // Whoever asks after that may mean the next one.
+            (followed.heard, followed.asked) = (None, None);
+        }
         heard.map_or(Answer::Later, Answer::Known)
     }
 
@@ -252,8 +256,17 @@ impl Open {
         // Where the table is off, requests end without a word, and their numbers are not to be read any more.
         let table = plugin.module().table().filter(|table| !table.is_off()).ok_or(Off)?;
         let is_up = self.share.is_up();
-        for (told, Running { subject, began, live }) in &self.running {
-            if !is_up || self.share.is_superseded(*told) {
+        // Who asks here hears of the newer one.
+        self.running.retain(|told, running| {
+            let is_superseded = self.share.is_superseded(*told);
+            if let Some(watched) = is_superseded.then(|| table.supersede(&Ticket::from_bits(running.ticket))).flatten()
+            {
+                Progress::tell_ended(plugin, watched, None);
+            }
+            !is_superseded
+        });
+        for (told, Running { subject, began, live, .. }) in &self.running {
+            if !is_up {
                 // Nobody else is told: who asks here need not wait for that.
                 live.set_told(live.read());
             }
@@ -284,7 +297,7 @@ impl Open {
                 Heard::Kept => Exchange::Kept,
                 Heard::Answer(subject, snapshot) => {
                     if let Some(ended) = snapshot.filter(|snapshot| snapshot.outcome.is_some()) {
-                        table.adopt(subject, &ended, now);
+                        Progress::adopt(plugin, table, subject, &ended, now);
                     }
                     self.answer(desk, subject, snapshot);
                     if let Some(followed) = self.followed.get_mut(&subject) {

@@ -1,13 +1,14 @@
 //! What all workers share.
 
 use crate::clock;
+use crate::refusals::ActionError;
 use crate::share::Shared;
 use crate::store::Store;
 use elsewhere::{Address, Directory, Secret, Sharing};
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
-    Counters, Details, Entries, Inboxes, Interval, Key, Numbers, Subject, Table, Tallied, Tally, TimeToLive,
-    ToldNumbers, Watchers, Workers,
+    Counters, Details, Entries, Inboxes, Interval, Key, Numbers, Snapshot, Subject, Table, Tallied, Tally, TimeToLive,
+    Timestamp, ToldNumbers, Watchers, Workers,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -25,8 +26,8 @@ pub struct Progress {
     settings: Mutex<Settings>,
     /// There once the configuration was read; never where the module stays inactive.
     table: OnceLock<Table<Live>>,
-    /// What has ended and is watched.
-    ended: OnceLock<Inboxes>,
+    /// What has ended and is watched, with how that ended where it ended here: it need not be known any more as they hear of it.
+    ended: OnceLock<Inboxes<(Subject, Option<Snapshot>)>>,
     /// What each worker has counted, by the numbers of workers.
     tallies: OnceLock<Box<[Tally]>>,
     /// How many may watch, and how many more.
@@ -178,15 +179,24 @@ impl Progress {
         self.tallies.get().map(|tallies| tallies.iter().collect()).unwrap_or_default()
     }
 
-    /// Requests can be listed.
-    pub fn keep_details(&self) {
-        self.keeps_details.store(true, Relaxed);
-        self.keep_counts();
+    /// Requests can be listed, by this action.
+    pub fn keep_details(&self, action: &'static str) -> Result<(), ActionError> {
+        self.keep(&self.keeps_details, action)?;
+        self.keep_counts(action)
     }
 
-    /// Numbers over all requests can be asked for.
-    pub fn keep_counts(&self) {
-        self.keeps_counts.store(true, Relaxed);
+    /// Numbers over all requests can be asked for, by this action.
+    pub fn keep_counts(&self, action: &'static str) -> Result<(), ActionError> {
+        self.keep(&self.keeps_counts, action)
+    }
+
+    fn keep(&self, keeps: &AtomicBool, action: &'static str) -> Result<(), ActionError> {
+        // lighttpd2's Lua can make actions as requests come.
+        if self.table().is_some() && !keeps.load(Relaxed) {
+            return Err(ActionError::Late(action));
+        }
+        keeps.store(true, Relaxed);
+        Ok(())
     }
 
     /// Whether requests can be listed.
@@ -195,14 +205,21 @@ impl Progress {
     }
 
     /// What is watched at these workers has ended.
-    pub fn tell_ended(plugin: Plugin<'_>, (subject, workers): (Subject, Workers)) {
+    pub fn tell_ended(plugin: Plugin<'_>, (subject, workers): (Subject, Workers), snapshot: Option<Snapshot>) {
         if let Some(ended) = plugin.module().ended.get() {
-            ended.put(subject, workers, |worker| plugin.wake(worker));
+            ended.put((subject, snapshot), workers, |worker| plugin.wake(worker));
         }
     }
 
-    /// What has ended and is watched at a worker, since it was last asked for.
-    pub fn take_ended(&self, worker: usize) -> Vec<Subject> {
+    /// Takes over what has ended elsewhere.
+    pub fn adopt(plugin: Plugin<'_>, table: &Table<Live>, subject: Subject, snapshot: &Snapshot, now: Timestamp) {
+        if let Some(watched) = table.adopt(subject, snapshot, now) {
+            Self::tell_ended(plugin, watched, None);
+        }
+    }
+
+    /// What has ended and is watched at a worker, since it was last asked for, and how, as far as that was told.
+    pub fn take_ended(&self, worker: usize) -> Vec<(Subject, Option<Snapshot>)> {
         self.ended.get().map(|ended| ended.take(worker)).unwrap_or_default()
     }
 
@@ -232,11 +249,12 @@ impl Progress {
     }
 
     /// Looks after a worker's share of the table.
-    pub fn tend(&self, server: Server, worker: usize, workers: usize) -> Again {
-        let Some(table) = self.table() else { return Again::Later };
-        self.report_untracked(&server);
-        if let Some(store) = self.store().filter(|_| worker == 0) {
-            store.tend(table, &server);
+    pub fn tend(plugin: Plugin<'_>, server: Server, worker: usize, workers: usize) -> Again {
+        let progress = plugin.module();
+        let Some(table) = progress.table() else { return Again::Later };
+        progress.report_untracked(&server);
+        if let Some(store) = progress.store().filter(|_| worker == 0) {
+            store.tend(&server, &mut |subject, snapshot, now| Self::adopt(plugin, table, subject, snapshot, now));
         }
         if table.tend(worker, workers, clock::now()) { Again::Soon } else { Again::Later }
     }
@@ -256,6 +274,12 @@ impl Progress {
 }
 
 impl Live {
+    /// Nobody else will know its numbers: who asks here hears those that there are.
+    pub fn forget_told(&mut self) {
+        let details = self.kept.take().and_then(|kept| kept.details.clone());
+        self.kept = details.map(|details| Arc::new(Kept { details: Some(details), told: None }));
+    }
+
     /// Others know these numbers: who asks here hears no more than who asks elsewhere.
     pub fn set_told(&self, numbers: Numbers) {
         self.kept.iter().filter_map(|kept| kept.told.as_ref()).for_each(|told| told.set(numbers));

@@ -14,7 +14,7 @@ const NONCE: &str = "{nonce}";
 /// The action with its value.
 pub fn create(progress: &Progress, value: Value<'_>) -> Result<ActionFn<Progress>, Refusal> {
     let has_ids = config::has_ids("progress.status", value)?;
-    progress.keep_details();
+    progress.keep_details("progress.status")?;
     Ok(at_once(move |plugin, vr| {
         if vr.is_handled() {
             return;

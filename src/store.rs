@@ -4,7 +4,7 @@ use crate::clock;
 use crate::shared::{Desk, Live, Plugin, Progress};
 use elsewhere::{Answer, Directory, DirectoryError, Elsewhere, Secret, Siblings, Slot, Teller, Tellers};
 use lighttpd2::{Level, Log};
-use progress::{Counters, Key, Off, Snapshot, Subject, Table, TimeToLive, Timestamp};
+use progress::{Counters, Key, Off, Snapshot, Subject, TimeToLive, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
@@ -72,12 +72,12 @@ impl Store {
         self.directory.key()
     }
 
-    /// Learns what has ended elsewhere, removes what nobody can ask for, and says which files cannot be used.
-    pub fn tend(&self, table: &Table<Live>, log: &impl Log) {
+    /// Gives what has ended elsewhere to `adopt`, removes what nobody can ask for, and says which files cannot be used.
+    pub fn tend(&self, log: &impl Log, adopt: &mut dyn FnMut(Subject, &Snapshot, Timestamp)) {
         let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         self.tellers.live();
-        caretaker.tend(now, &mut |subject, snapshot| table.adopt(subject, snapshot, now));
+        caretaker.tend(now, &mut |subject, snapshot| adopt(subject, snapshot, now));
         for complaint in caretaker.take_complaints() {
             log.log(Level::Warning, &format!("progress.store: {complaint}: it is skipped"));
         }
@@ -157,15 +157,14 @@ impl Local {
         for (running, number) in open.running.iter_mut().zip(0..) {
             let Some(Running { subject, live, last }) = running else { continue };
             let known = match table.look_up_subject(*subject, now) {
-                // It belongs to a newer request, which is told in a place of its own.
-                Ok(Some(known)) if known.began != last.began => {
+                Ok(Some(known)) if known.began == last.began => known,
+                // It belongs to a newer request, which is told in a place of its own, or elsewhere.
+                Ok(_) => {
                     teller.hide(Slot::from_number(number));
                     *running = None;
                     open.count -= 1;
                     continue;
                 }
-                Ok(Some(known)) => known,
-                Ok(None) => continue,
                 Err(Off) => {
                     teller.forget();
                     open.running.clear();
@@ -185,7 +184,7 @@ impl Local {
         open.count > 0
     }
 
-    /// What others know of a request that this process knows nothing of.
+    /// What others know of a request that this process does not run.
     pub fn look_up(
         &mut self,
         plugin: Plugin<'_>,
@@ -195,7 +194,7 @@ impl Local {
     ) -> Option<Snapshot> {
         let open = self.open(plugin.module(), desk.number())?;
         let table = plugin.module().table()?;
-        let adopt = &mut |subject, snapshot: &Snapshot| table.adopt(subject, snapshot, now);
+        let adopt = &mut |subject, snapshot: &Snapshot| Progress::adopt(plugin, table, subject, snapshot, now);
         let running = match open.siblings.look_up(subject, now, adopt) {
             Answer::Known(running) => running,
             Answer::Later | Answer::Nowhere => None,

@@ -4,9 +4,11 @@ use crate::shared::{Desk, Plugin, Progress};
 use crate::{clock, config, cors, id, share, store};
 use elsewhere::Answer;
 use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value, at_once};
-use progress::{About, Format, Interval, Numbers, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value};
+use progress::{
+    About, Format, Interval, Numbers, Phase, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value,
+};
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How long an id that nobody uses is waited for, in milliseconds.
@@ -69,8 +71,21 @@ struct Watcher {
 enum Told {
     Nothing,
     Unknown,
-    /// That it runs: the group's version, whether there was a response, and how many bytes had moved.
-    Running(u32, bool, u64),
+    /// That it runs: the group's version, what it does, and how many bytes had moved.
+    Running(u32, Doing, u64),
+}
+
+/// What a running request does, and whether that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doing {
+    phase: Option<Phase>,
+    stands: bool,
+}
+
+impl Doing {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self { phase: snapshot.phase(), stands: snapshot.rate == Some(0) }
+    }
 }
 
 /// Who knows of requests that are not known here, or were broken off.
@@ -115,6 +130,9 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
     cors::allow(plugin, vr);
     vr.set_response_header("X-Content-Type-Options", b"nosniff");
+    if !vr.has_response_header("Cache-Control") {
+        vr.set_response_header("Cache-Control", b"no-store");
+    }
     if vr.header("Last-Event-ID") == Some(END) {
         // Browsers come back by themselves, unless they hear this.
         vr.respond(204, b"");
@@ -131,9 +149,6 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     }
     vr.set_response_header("Content-Type", b"text/event-stream");
     vr.set_response_header("X-Accel-Buffering", b"no");
-    if !vr.has_response_header("Cache-Control") {
-        vr.set_response_header("Cache-Control", b"no-store");
-    }
     if vr.method() == Some(Method::HEAD) {
         vr.respond(200, b"");
         return progress.end_watching();
@@ -156,7 +171,7 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     let others = &mut Others { store, share };
     local.outlets.insert(outlet, watched.clone());
     local.groups.entry(watched.clone()).or_default().watchers.push(watcher);
-    local.tell(&watched, plugin, desk, others, now);
+    local.tell(&watched, plugin, desk, others, None, now);
     if !local.groups.is_empty() {
         desk.start_beating();
     }
@@ -169,7 +184,7 @@ pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
     let now = clock::now();
     let due: Vec<_> = local.groups.iter().filter(|(_, group)| group.due <= now.0).map(|(key, _)| key.clone()).collect();
     for watched in due {
-        local.tell(&watched, plugin, desk, others, now);
+        local.tell(&watched, plugin, desk, others, None, now);
     }
     !local.groups.is_empty()
 }
@@ -182,10 +197,10 @@ pub fn woken(plugin: Plugin<'_>, desk: Desk<'_>) {
     if plugin.module().is_stopping() {
         return local.say_good_bye(plugin, desk);
     }
-    let ended: HashSet<_> = plugin.module().take_ended(desk.number()).into_iter().collect();
-    let watched: Vec<_> = local.groups.keys().filter(|watched| ended.contains(&watched.subject)).cloned().collect();
-    for watched in watched {
-        local.tell(&watched, plugin, desk, others, now);
+    let ended: HashMap<_, _> = plugin.module().take_ended(desk.number()).into_iter().collect();
+    let watched = local.groups.keys().filter_map(|watched| Some((watched.clone(), *ended.get(&watched.subject)?)));
+    for (watched, ended) in watched.collect::<Vec<_>>() {
+        local.tell(&watched, plugin, desk, others, ended, now);
     }
 }
 
@@ -202,13 +217,23 @@ pub fn gone(plugin: Plugin<'_>, desk: Desk<'_>, outlet: Outlet) {
 }
 
 impl Local {
-    /// Tells those who watch a request what is new, each as often as it wants.
-    fn tell(&mut self, watched: &Watched, plugin: Plugin<'_>, desk: Desk<'_>, others: &mut Others<'_>, now: Timestamp) {
+    /// Tells those who watch a request what is new, each as often as it wants. `ended`: how it has just ended here, if it did.
+    fn tell(
+        &mut self,
+        watched: &Watched,
+        plugin: Plugin<'_>,
+        desk: Desk<'_>,
+        others: &mut Others<'_>,
+        ended: Option<Snapshot>,
+        now: Timestamp,
+    ) {
         let Entry::Occupied(mut entry) = self.groups.entry(watched.clone()) else { return };
         let Some(Ok(here)) = plugin.module().table().map(|table| table.watch(watched.subject, desk.number(), now))
         else {
             return self.say_good_bye(plugin, desk);
         };
+        // It is known no more where nothing is kept, or others took its place.
+        let here = here.or(ended);
         let group = entry.get_mut();
         let snapshot = match here.filter(|here| !here.is_broken_off()) {
             Some(here) => Some(here),
@@ -312,7 +337,7 @@ enum Next {
 impl News<'_> {
     fn told(&self) -> Told {
         self.snapshot.map_or(Told::Unknown, |snapshot| {
-            Told::Running(self.version, snapshot.response != Response::Awaited, snapshot.numbers.moved())
+            Told::Running(self.version, Doing::of(&snapshot), snapshot.numbers.moved())
         })
     }
 
@@ -355,9 +380,7 @@ impl Watcher {
 
     fn is_new(&self, told: Told) -> bool {
         match (self.told, told) {
-            (Told::Running(before, had_response, moved), Told::Running(version, has_response, now_moved))
-                if had_response == has_response =>
-            {
+            (Told::Running(before, did, moved), Told::Running(version, does, now_moved)) if did == does => {
                 // Less than before has moved where the id belongs to another request now.
                 let more = now_moved.checked_sub(moved);
                 before != version && more.is_none_or(|more| more >= self.bytes)
@@ -399,8 +422,11 @@ mod tests {
 
     #[test]
     fn what_is_new_is_told_when_it_is_due() {
-        let told = Told::Running(1, false, 500);
+        let told = Told::Running(1, Doing::of(&running(500)), 500);
         let begun = Snapshot { response: Response::Begun, ..running(500) };
+        let stands = Snapshot { rate: Some(0), ..running(500) };
+        let received = Snapshot { numbers: Numbers::new(1_000, 0, Some(1_000), 0), ..running(500) };
+        let told_most = Told::Running(1, Doing::of(&running(950)), 950);
         for (told, snapshot, later, expected) in [
             (Told::Nothing, None, 250, "event"),
             (Told::Nothing, Some(running(0)), 250, "event"),
@@ -412,6 +438,8 @@ mod tests {
             (told, Some(running(600)), 250, "event"),
             (told, Some(running(600)), 249, "nothing"),
             (told, Some(begun), 250, "event"),
+            (told, Some(stands), 250, "event"),
+            (told_most, Some(received), 250, "event"),
             (told, Some(running(100)), 250, "event"),
         ] {
             assert_eq!(next(told, snapshot, later), expected, "{snapshot:?} after {later} ms");
@@ -422,10 +450,11 @@ mod tests {
     fn the_end_is_told_at_once() {
         let outcome = Outcome { status: 200, end: End::Whole, began: START, ended: START };
         let ended = Some(Snapshot::ended(running(1_000).numbers, true, outcome));
-        for told in [Told::Nothing, Told::Unknown, Told::Running(1, false, 5)] {
+        let running = Told::Running(1, Doing::of(&running(5)), 5);
+        for told in [Told::Nothing, Told::Unknown, running] {
             assert_eq!(next(told, ended, 0), "end");
         }
-        assert_eq!(next(Told::Running(1, false, 5), None, 0), "end", "it is forgotten");
+        assert_eq!(next(running, None, 0), "end", "it is forgotten");
         assert_eq!(next(Told::Unknown, None, PATIENCE - 1), "comment");
         assert_eq!(next(Told::Unknown, None, PATIENCE), "end", "it never came");
     }
@@ -439,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_comment_breaks_a_long_silence() {
-        let told = Told::Running(1, false, 500);
+        let told = Told::Running(1, Doing::of(&running(500)), 500);
         assert_eq!(next(told, Some(running(500)), SILENCE - 1), "nothing");
         assert_eq!(next(told, Some(running(500)), SILENCE), "comment");
         assert_eq!(next(told, Some(running(900)), SILENCE), "event");

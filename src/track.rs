@@ -60,6 +60,10 @@ fn track(plugin: Plugin<'_>, vr: VRequest<'_>) {
     // Before anybody hears of it here: whoever does, and then asks the next process, is not told that nobody knows it.
     let tells_processes = tells_others && plugin.module().store().is_some();
     let slot = tells_processes.then(|| tell_processes(plugin, vr, subject, &live, now)).flatten();
+    if tells_processes && slot.is_none() && plugin.module().shared().is_none() {
+        // Nobody is told: who asks here need not wait for that.
+        live.forget_told();
+    }
     match table.track_subject(subject, &live, now) {
         Ok(ticket) => {
             if tells_others && plugin.module().shared().is_some() {
@@ -191,7 +195,7 @@ fn finish(plugin: Plugin<'_>, vr: VRequest<'_>, table: &Table<Live>, tracked: Tr
         tell_environment(plugin, vr, &ended.snapshot());
     }
     if let Some(watched) = ended.watched {
-        Progress::tell_ended(plugin, watched);
+        Progress::tell_ended(plugin, watched, Some(ended.snapshot()));
     }
 }
 

@@ -39,7 +39,7 @@ use progress::{Snapshot, Subject, Timestamp};
 
 /// Where somebody else may know of a request.
 pub trait Elsewhere {
-    /// What is known there of a request that this process knows nothing of. Requests that have ended there, this one or others, are
+    /// What is known there of a request that this process does not run. Requests that have ended there, this one or others, are
     /// given to `adopt` as they are found.
     fn look_up(&mut self, subject: Subject, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> Answer;
 }

@@ -95,7 +95,7 @@ impl Siblings {
             return;
         }
         // Before the names are read: what comes in the same moment of a coarse clock is not overlooked.
-        let is_settled = changed.elapsed().is_ok_and(|age| age > COARSE);
+        let age = changed.elapsed().unwrap_or_else(|error| error.duration());
         let Ok(names) = self.directory.names() else { return };
         self.files.retain(|name, _| names.contains(name));
         let mut is_complete = true;
@@ -116,7 +116,7 @@ impl Siblings {
             };
             self.files.insert(name, sibling);
         }
-        self.read = (is_settled && is_complete).then_some(changed);
+        self.read = (age > COARSE && is_complete).then_some(changed);
     }
 
     fn open(&self, name: &str) -> Result<Open, Option<String>> {

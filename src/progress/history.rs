@@ -36,6 +36,8 @@ pub struct History {
     first: usize,
     /// The place of the newest of all that there were.
     newest_end: u64,
+    /// Whether nothing has that place yet.
+    is_closed: bool,
     /// The place of the oldest record: it is asked for much more often than it changes.
     oldest_end: Option<Timestamp>,
 }
@@ -135,7 +137,7 @@ impl History {
         }
         *self.at_mut(end) = *words;
         let placed = Record(words).placed();
-        self.newest_end = placed.0;
+        (self.newest_end, self.is_closed) = (placed.0, false);
         self.oldest_end = self.oldest_end.or(Some(placed));
         self.length += 1;
         Ok(((self.first + self.length - 1) % LONGEST) as u32)
@@ -158,19 +160,23 @@ impl History {
 
     /// Lets whatever is added from now on be placed behind all records, and than `now`. Returns the last moment before.
     pub fn close_moment(&mut self, now: Timestamp) -> Timestamp {
+        if self.is_closed && now < self.newest_end() {
+            return Timestamp(self.newest_end - 1);
+        }
         let last = self.newest_end().max(now);
-        self.newest_end = last.after(1).0;
+        (self.newest_end, self.is_closed) = (last.after(1).0, true);
         last
     }
 
     /// The records that are placed after a moment, the oldest first; all of them where there is none. They have to be in that order.
-    pub fn ended_after(&self, moment: Option<Timestamp>) -> impl Iterator<Item = Record<'_>> {
+    /// The first `seen` of them are left out.
+    pub fn ended_after(&self, moment: Option<Timestamp>, seen: usize) -> impl Iterator<Item = Record<'_>> {
         let (mut first, mut end) = (0, self.length);
         while first < end {
             let middle = first.midpoint(end);
             if moment < Some(self.at(self.taken + middle).placed()) { end = middle } else { first = middle + 1 }
         }
-        (first..self.length).map(|number| self.at(self.taken + number))
+        (first.saturating_add(seen)..self.length).map(|number| self.at(self.taken + number))
     }
 
     /// Takes the oldest record out.
@@ -280,14 +286,18 @@ mod tests {
             for (after, first) in
                 [(None, oldest), (Some(next - 20), next - 19), (Some(next - 1), next), (Some(next), next)]
             {
-                let ended = history.ended_after(after.map(Timestamp)).map(|record| record.placed().0);
-                assert!(ended.eq(first..next), "after {after:?}");
+                for seen in [0, 1, 7] {
+                    let ended = history.ended_after(after.map(Timestamp), seen).map(|record| record.placed().0);
+                    assert!(ended.eq(first + seen as u64..next.max(first + seen as u64)), "after {after:?}");
+                }
             }
         }
         assert!(next as usize > LONGEST, "positions started again");
         for (now, last) in [(3, next - 1), (next + 5, next + 5)] {
-            assert_eq!(history.close_moment(Timestamp(now)), Timestamp(last));
-            assert_eq!(history.newest_end(), Timestamp(last + 1));
+            for _ in 0..3 {
+                assert_eq!(history.close_moment(Timestamp(now)), Timestamp(last));
+                assert_eq!(history.newest_end(), Timestamp(last + 1));
+            }
         }
         while history.len() > 0 {
             history.pop();

@@ -327,7 +327,7 @@ fn what_is_over_goes_once_and_nothing_else_does() {
 }
 
 #[test]
-fn what_ended_elsewhere_takes_no_id_from_what_runs_here() {
+fn what_ended_elsewhere_takes_no_id_from_what_began_no_earlier() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(2));
         let outcome = Outcome { status: 200, end: End::Whole, began: BEGIN, ended: END };
@@ -341,6 +341,27 @@ fn what_ended_elsewhere_takes_no_id_from_what_runs_here() {
         hears.join().expect("it hears");
         assert_eq!((look(&table, 0), table.count()), (Some((2, false)), 1));
         assert!(finish(&table, ticket).is_newest);
+    });
+}
+
+#[test]
+fn what_ended_elsewhere_takes_its_id_from_what_began_before() {
+    all_orders(|| {
+        let (table, counters) = (table(), Received::new(2));
+        let outcome = Outcome { status: 200, end: End::Whole, began: END, ended: END };
+        let elsewhere = Snapshot::ended(Numbers::new(1, 0, None, 0), true, outcome);
+        let ticket = track(&table, 0, &counters);
+        let ends = thread::spawn({
+            let table = table.clone();
+            move || {
+                finish(&table, ticket);
+                counters.is_gone();
+            }
+        });
+        table.adopt(table.subject(id(0)), &elsewhere, END);
+        assert_eq!(look(&table, 0), Some((1, true)));
+        ends.join().expect("it ends");
+        assert_eq!((look(&table, 0), table.count()), (Some((1, true)), 1));
     });
 }
 

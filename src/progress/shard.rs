@@ -71,10 +71,10 @@ pub enum Stage {
     /// At none.
     #[default]
     Begin,
-    /// At the running ones from this index on, with those that ended until a moment to follow.
+    /// At the running ones from this index on, with those that have ended and are placed until a moment to follow.
     Running(u32, Timestamp),
-    /// At those that ended after the one, and until the other.
-    Ended(Option<Timestamp>, Timestamp),
+    /// At those that have ended and have a place, of which so many that have it were seen, or a later one, until a moment.
+    Ended(Timestamp, usize, Timestamp),
 }
 
 struct Running<C> {
@@ -231,23 +231,42 @@ impl<C: Counters> Shard<C> {
         Ended { numbers, is_sized, outcome, is_newest: !running.is_superseded, watched: None }
     }
 
-    /// Takes a request over that has ended elsewhere, unless its id belongs to one that runs here, or to one that is no older. Without
-    /// memory it stays unknown. Whether there was room, which nothing here gave way for otherwise.
-    pub fn adopt(&mut self, fingerprint: Fingerprint, snapshot: &Snapshot, now: Timestamp, limits: &Limits) -> bool {
-        let Some(outcome) = snapshot.outcome else { return true };
+    /// The id of the running entry at `index` belongs to a newer request elsewhere. Returns what it was, and which workers watch it,
+    /// where any do.
+    pub fn supersede_running(&mut self, index: u32, budget: &Budget) -> Option<(Subject, Workers)> {
+        let fingerprint = self.running.get(index).filter(|running| !running.is_superseded)?.fingerprint;
+        self.index.remove(fingerprint.hash(), RUNNING | index);
+        let watchers = self.supersede(RUNNING | index, budget);
+        (!watchers.is_empty()).then_some((Subject(fingerprint), watchers))
+    }
+
+    /// Takes a request over that has ended elsewhere, unless its id belongs to one that is no older. Without memory it stays unknown.
+    /// Returns which workers watch the one whose id it was; `None` where there was no room, and nothing here that could give way.
+    pub fn adopt(
+        &mut self,
+        fingerprint: Fingerprint,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Option<Workers> {
+        let nobody = Some(Workers::default());
+        let Some(outcome) = snapshot.outcome else { return nobody };
         let Limits { time_to_live, budget } = limits;
         let is_over = outcome.ended.after(time_to_live.milliseconds()) <= now;
         let old = self.find(fingerprint);
         // Of two that began in the same moment of a coarse clock, the one that ended later is taken for the newer one.
         let is_newer = |place: u32| {
-            let known = (place & RUNNING == 0).then(|| self.history.get(place).snapshot().outcome).flatten();
+            if place & RUNNING != 0 {
+                return self.running.get(place % RUNNING).is_some_and(|running| running.began < outcome.began);
+            }
+            let known = self.history.get(place).snapshot().outcome;
             known.is_some_and(|known| (known.began, known.ended) < (outcome.began, outcome.ended))
         };
         if is_over || !old.is_none_or(is_newer) {
-            return true;
+            return nobody;
         }
         if !self.allowance.spend(budget) && !self.evict() {
-            return false;
+            return None;
         }
         let is_sized = matches!(snapshot.response, Response::Sized(_));
         // Those that were noticed late go behind others.
@@ -261,16 +280,14 @@ impl<C: Counters> Shard<C> {
         let pushed = self.make_room().ok().and_then(|()| self.history.push(&words).ok());
         let Some(position) = pushed else {
             self.allowance.regain(budget);
-            return true;
+            return nobody;
         };
-        match old {
-            None => self.index.insert(fingerprint.hash(), position),
-            Some(old) => {
-                self.index.replace(fingerprint.hash(), old, position);
-                self.supersede(old, budget);
-            }
-        }
-        true
+        let Some(old) = old else {
+            self.index.insert(fingerprint.hash(), position);
+            return nobody;
+        };
+        self.index.replace(fingerprint.hash(), old, position);
+        Some(self.supersede(old, budget))
     }
 
     /// The response to the running entry at `index` has begun.
@@ -299,8 +316,8 @@ impl<C: Counters> Shard<C> {
         (now < record.ended().after(time_to_live.milliseconds())).then(|| record.snapshot())
     }
 
-    /// Some more of its requests, as they are now: at most so many running ones, so many that have ended, and those that have the
-    /// same place as the last of them. Returns where to go on, if anything is left, and how much was looked at.
+    /// Some more of its requests, as they are now: at most so many running ones, and so many that have ended. Returns where to go on,
+    /// if anything is left, and how much was looked at.
     pub fn page(
         &mut self,
         stage: Stage,
@@ -313,7 +330,7 @@ impl<C: Counters> Shard<C> {
             // What ends from now on, ends later: who is seen as it runs is not seen again.
             Stage::Begin => (Some(0), self.history.close_moment(now)),
             Stage::Running(first, until) => (Some(first), until),
-            Stage::Ended(_, until) => (None, until),
+            Stage::Ended(_, _, until) => (None, until),
         };
         let mut looked_at = 0;
         if let Some(first) = first {
@@ -333,18 +350,22 @@ impl<C: Counters> Shard<C> {
                 return (Some(Stage::Running(next, until)), looked_at);
             }
         }
-        let after = if let Stage::Ended(after, _) = stage { after } else { None };
         let over = now.0.checked_sub(time_to_live.milliseconds()).map(Timestamp);
-        let mut last = None;
-        for (number, record) in self.history.ended_after(after.max(over)).enumerate() {
+        let (mut at, mut seen) = match stage {
+            Stage::Ended(at, seen, _) if Some(at) > over => (Some(at), seen),
+            _ => (None, 0),
+        };
+        let after = at.map_or(over, |at| at.0.checked_sub(1).map(Timestamp));
+        for (number, record) in self.history.ended_after(after, seen).enumerate() {
             let placed = record.placed();
             if placed > until {
                 break;
             }
-            if number >= most && Some(placed) != last {
-                return (Some(Stage::Ended(last, until)), looked_at);
+            if let Some(at) = at.filter(|_| number >= most) {
+                return (Some(Stage::Ended(at, seen, until)), looked_at);
             }
-            last = Some(placed);
+            // Many can have the same place.
+            (at, seen) = (Some(placed), if at == Some(placed) { seen + 1 } else { 1 });
             looked_at += 1;
             if !record.is_superseded() && over.is_none_or(|over| record.ended() > over) {
                 let subject = Subject(record.fingerprint());
@@ -397,7 +418,7 @@ impl<C: Counters> Shard<C> {
         true
     }
 
-    /// When the oldest finished entry ended.
+    /// When the oldest finished entry ended, by its place.
     pub fn oldest_end(&self) -> Option<Timestamp> {
         self.history.oldest_end()
     }
@@ -487,7 +508,9 @@ impl<C: Counters> Shard<C> {
 
 impl<C: Counters> Running<C> {
     fn numbers(&self) -> Numbers {
-        self.response.get().of(self.counters.told())
+        // Of a superseded one nobody else is told any more.
+        let numbers = if self.is_superseded { self.counters.read() } else { self.counters.told() };
+        self.response.get().of(numbers)
     }
 
     fn look(&mut self, now: Timestamp) -> Snapshot {

@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::shard::{Ended, Row, Shard, Stage};
 use super::sync::{AtomicBool, AtomicU64, Mutex, Ordering::Relaxed, Ordering::SeqCst};
 use super::untracked::Untracked;
-use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp};
+use super::{Counters, End, Entries, Key, RequestId, Response, Snapshot, Subject, TimeToLive, Timestamp, Workers};
 
 /// How many shards there are: enough that two workers seldom want the same one, and none has so many entries that one
 /// operation on it takes long.
@@ -51,7 +51,7 @@ pub struct Table<C> {
 struct Padded<T>(T);
 
 struct Guarded<C> {
-    /// When the oldest finished entry ended, in milliseconds. Written under the lock.
+    /// When the oldest finished entry ended, by its place, in milliseconds. Written under the lock.
     oldest_end: AtomicU64,
     shard: Mutex<Shard<C>>,
 }
@@ -184,6 +184,12 @@ impl<C: Counters> Table<C> {
         guarded.shard.lock().begin_response(ticket.index, response, now);
     }
 
+    /// The id of a request that runs belongs to a newer one elsewhere: it changes nothing any more. Returns what it was, and which
+    /// workers watch it, where any do.
+    pub fn supersede(&self, ticket: &Ticket) -> Option<(Subject, Workers)> {
+        self.change(self.number_of(ticket), |shard| shard.supersede_running(ticket.index, &self.limits.budget))
+    }
+
     /// Ends a request. Its last numbers stay known for the time to live. `None` where the table is switched off.
     pub fn finish(&self, ticket: Ticket, status: i32, end: End, now: Timestamp) -> Option<Ended> {
         self.change(self.number_of(&ticket), |shard| shard.end(ticket.index, status, end, now, &self.limits))
@@ -232,20 +238,26 @@ impl<C: Counters> Table<C> {
         if self.is_off() { Err(Off) } else { Ok(shard.look_up(fingerprint, watcher, now, self.limits.time_to_live)) }
     }
 
-    /// Takes over what is known elsewhere of a request that has ended, unless more is known of that id here.
-    pub fn adopt(&self, Subject(fingerprint): Subject, snapshot: &Snapshot, now: Timestamp) {
+    /// Takes over what is known elsewhere of a request that has ended, unless more is known of that id here. Returns which workers
+    /// watch an older one that still runs here, where any do.
+    pub fn adopt(&self, subject: Subject, snapshot: &Snapshot, now: Timestamp) -> Option<(Subject, Workers)> {
+        let Subject(fingerprint) = subject;
         let adopt = || {
             self.change(self.number(fingerprint), |shard| {
-                self.is_off() || shard.adopt(fingerprint, snapshot, now, &self.limits)
+                if self.is_off() {
+                    return Some(Workers::default());
+                }
+                shard.adopt(fingerprint, snapshot, now, &self.limits)
             })
         };
-        let mut has_room = adopt();
+        let mut watchers = adopt();
         for _ in 0..ATTEMPTS {
-            if has_room || !self.evict() {
+            if watchers.is_some() || !self.evict() {
                 break;
             }
-            has_room = adopt();
+            watchers = adopt();
         }
+        watchers.filter(|watchers| !watchers.is_empty()).map(|watchers| (subject, watchers))
     }
 
     /// What is known of what is watched under an id.

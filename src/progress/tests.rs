@@ -374,8 +374,9 @@ fn is_looked_at_a_few_hundred_requests_at_a_time() {
     let table = table(LONG, 100_000);
     let running: Vec<_> =
         (0..10_000_u64).map(|number| table.track(id(&number.to_le_bytes()), &STILL, Timestamp(0))).collect();
+    // Half of them have ended at once.
     for number in 10_000..20_000_u64 {
-        track_and_finish(&table, &number.to_le_bytes(), Timestamp(number));
+        track_and_finish(&table, &number.to_le_bytes(), Timestamp(number.min(15_000)));
     }
     let (mut cursor, mut rows, mut looked_at) = (Cursor::default(), Vec::new(), 0);
     while let Some(more) = table.page(&mut cursor, Timestamp(20_000), &mut rows).expect("it is on") {
@@ -384,7 +385,8 @@ fn is_looked_at_a_few_hundred_requests_at_a_time() {
     }
     // Of each of 16 shards there may be places that nobody has.
     assert!((20_000..20_000 + 16 * 32).contains(&looked_at), "{looked_at}");
-    assert_eq!((rows.len(), running.len()), (20_000, 10_000));
+    let subjects: std::collections::HashSet<_> = rows.iter().map(|row| row.subject).collect();
+    assert_eq!((rows.len(), subjects.len(), running.len()), (20_000, 20_000, 10_000));
 }
 
 #[test]
@@ -467,6 +469,25 @@ fn who_watches_an_id_hears_of_the_end_of_the_newest_request() {
 }
 
 #[test]
+fn a_request_whose_id_belongs_to_a_newer_one_elsewhere_changes_nothing_any_more() {
+    let table = table::<Numbers>(30, 1_000);
+    let now = Timestamp(1_000);
+    let old = table.track(id(b"a"), &STILL, now).expect("there is room");
+    for _ in 0..2 {
+        table.supersede(&old);
+        assert_eq!((look_up(&table, b"a", now), table.count()), (None, 0));
+    }
+    let newer = table.track(id(b"a"), &STILL, now).expect("there is room");
+    table.supersede(&old);
+    assert!(look_up(&table, b"a", now).is_some_and(|known| known.outcome.is_none()));
+    assert!(table.finish(old, 200, End::Whole, now).is_some_and(|ended| !ended.is_newest));
+    assert!(look_up(&table, b"a", now).is_some_and(|known| known.outcome.is_none()));
+    assert!(table.finish(newer, 200, End::Whole, now).is_some_and(|ended| ended.is_newest));
+    assert!(look_up(&table, b"a", now).is_some_and(|known| known.outcome.is_some()));
+    assert_eq!(table.totals().expect("it is on").known, 1);
+}
+
+#[test]
 fn what_ended_elsewhere_takes_the_place_of_what_ended_wherever_that_is() {
     let table = table::<Numbers>(30, 1_000);
     track_and_finish(&table, b"one", Timestamp(1_000));
@@ -513,6 +534,12 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     adopt(b"two", ended(11, 5_000, 6_100), 6_200);
     assert_eq!(received(b"two", 6_200), Some(1));
     table.finish(ticket, 200, End::Whole, Timestamp(6_500));
+    // Unless it had begun before.
+    let ticket = table.track(id(b"three"), &STILL, Timestamp(6_000)).expect("there is room");
+    adopt(b"three", ended(16, 6_050, 6_100), 6_200);
+    assert_eq!(received(b"three", 6_200), Some(16));
+    assert!(table.finish(ticket, 200, End::Whole, Timestamp(6_500)).is_some_and(|ended| !ended.is_newest));
+    assert_eq!(received(b"three", 6_500), Some(16));
     // In whichever shard, what has ended there meanwhile does not make it newer than it is.
     (0..200).for_each(|number| track_and_finish(&table, &[number], Timestamp(6_500)));
     for number in 0..100_u8 {
@@ -530,7 +557,7 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     }
     let totals = table.totals().expect("it is on");
     assert!(totals.known <= 1_000, "{}", totals.known);
-    assert_eq!(totals.counts.finished, [201, 0, 0, 0, 0], "they did not end here");
+    assert_eq!(totals.counts.finished, [202, 0, 0, 0, 0], "they did not end here");
     assert_eq!(received(&4_999_u32.to_le_bytes(), 6_700), Some(1), "the oldest gave way");
     let expired = (0..10).any(|_| !table.tend(0, 1, Timestamp(9_000)));
     assert_eq!((expired, table.count()), (true, 0));

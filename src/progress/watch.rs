@@ -42,25 +42,25 @@ impl Workers {
     }
 }
 
-/// What has ended and is watched, for each worker.
-pub struct Inboxes(Box<[Mutex<Vec<Subject>>]>);
+/// What is told of what has ended and is watched, for each worker.
+pub struct Inboxes<T = Subject>(Box<[Mutex<Vec<T>>]>);
 
-impl Inboxes {
+impl<T: Clone> Inboxes<T> {
     /// Empty ones of so many workers.
     pub fn new(workers: usize) -> Self {
         Self((0..workers).map(|_| Mutex::default()).collect())
     }
 
-    /// Tells workers that what they watch has ended, and wakes each of them.
-    pub fn put(&self, subject: Subject, workers: Workers, mut wake: impl FnMut(usize)) {
+    /// Tells workers what has ended that they watch, and wakes each of them.
+    pub fn put(&self, ended: T, workers: Workers, mut wake: impl FnMut(usize)) {
         for worker in workers.among(self.0.len()) {
-            self.0[worker].lock().push(subject);
+            self.0[worker].lock().push(ended.clone());
             wake(worker);
         }
     }
 
     /// What a worker was told since it last asked.
-    pub fn take(&self, worker: usize) -> Vec<Subject> {
+    pub fn take(&self, worker: usize) -> Vec<T> {
         self.0.get(worker).map(|inbox| std::mem::take(&mut *inbox.lock())).unwrap_or_default()
     }
 }

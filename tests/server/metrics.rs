@@ -5,17 +5,51 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Process, ReservedPort, Rule, RunningHost, Site, Step, head, wait};
+use testkit::{Backend, Client, Events, Level, Process, ReservedPort, Rule, RunningHost, Site, Step, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("metrics::all_that_happens_is_counted", counted),
     Test::with_one_worker("metrics::what_gives_way_is_counted", crowded),
+    Test::with_one_worker("metrics::an_action_that_comes_too_late_is_refused", late)
+        .needs(&[Need::Lighttpd2("the stand-in has no Lua"), Need::ModuleOfLighttpd2("mod_lua")]),
     Test::with_one_worker("metrics::bytes_never_go_backwards", monotonic),
     Test::with_one_worker("metrics::promtool_has_nothing_to_complain_about", promtool)
         .needs(&[Need::Program("promtool")]),
     Test::with_workers("metrics::prometheus_scrapes_it", prometheus)
         .needs(&[Need::Program("prometheus"), Need::NoWrap("Prometheus waits for no server that is so slow")]),
 ];
+
+/// lighttpd2's Lua makes actions as the first request comes: by then it is not counted any more what there was.
+fn late(workers: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("late.lua");
+    for (action, is_refused) in [("metrics", true), ("list", true), ("status", true), ("show", false)] {
+        fs::write(&script, format!("actions = action.progress.{action}()")).expect("it is written");
+        let site = Site::written(&format!(
+            r#"setup {{
+                workers {workers};
+                module_load ( "mod_progress", "mod_lua" );
+                listen "127.0.0.1:8080";
+                log [ default => "stderr" ];
+            }}
+            if req.path == "/late" {{ lua.handler "{}"; }} else {{ progress.track; respond 200 => "x"; }}"#,
+            script.display()
+        ));
+        let refusal = format!(
+            "progress.{action} made by a server that runs, expected it in the configuration that it was started with, too"
+        );
+        let site = if is_refused {
+            site.expect_log(Level::Error, &refusal).allow_log(Level::Error, "*").allow_log(Level::Other, "*")
+        } else {
+            site
+        };
+        site.serve(|server| {
+            let answer = server.connect().exchange("GET", "/late?X-Progress-Id=a", b"");
+            assert_eq!(answer.map(|answer| answer.status).ok(), (!is_refused).then_some(200), "{action}");
+            assert_eq!(server.get("/x?X-Progress-Id=a").status, 200);
+        });
+    }
+}
 
 fn site(workers: usize, backend: &Backend) -> Site {
     let site = Site::new().workers(workers).rule(Rule::path("/metrics").set("progress.metrics", ()));

@@ -37,10 +37,12 @@ const TRIES: Duration = Duration::from_millis(2_500);
 const MANY: usize = 1024;
 
 fn site(workers: usize, store: &Path) -> Site {
+    polled(workers, store).rule(Rule::all().track().respond(200, "x"))
+}
+
+fn polled(workers: usize, store: &Path) -> Site {
     let site = Site::new().workers(workers).set("progress.store", store.to_str().expect("a path"));
-    site.rule(Rule::path("/progress").show())
-        .rule(Rule::path("/metrics").set("progress.metrics", ()))
-        .rule(Rule::all().track().respond(200, "x"))
+    site.rule(Rule::path("/progress").show()).rule(Rule::path("/metrics").set("progress.metrics", ()))
 }
 
 fn started(site: &Site) -> RunningHost {
@@ -103,8 +105,9 @@ fn mounted(site: Site, store: &Path, options: &str) -> Site {
 }
 
 fn room(workers: usize) {
-    let store = tempfile::tempdir().expect("a folder");
-    let plain = site(workers, store.path());
+    let (store, backend) = (tempfile::tempdir().expect("a folder"), Backend::answering());
+    let plain = polled(workers, store.path()).rule(Rule::path("/up").track().stream_to(backend.address()));
+    let plain = plain.rule(Rule::all().track().respond(200, "x"));
     let site = mounted(plain.clone(), store.path(), "size=100k")
         .expect_log(Level::Warning, "progress.store: there is no room: *");
     site.serve(|server| {
@@ -113,6 +116,16 @@ fn room(workers: usize) {
             0 => Err("it is not"),
             _ => Ok(()),
         });
+        // Who uploads sees how far that is all the same.
+        let mut client = server.connect();
+        for received in [10, 500] {
+            match received {
+                10 => client.begin_upload("/up?X-Progress-Id=up", 1_000, received),
+                _ => client.send(vec![b'a'; received - 10]),
+            }
+            server.report_when("up", |report| report.received == Some(received as u64));
+        }
+        drop(client);
         let process = server.process().id().to_string();
         let mut command = Command::new("nsenter");
         command.args(["-t", &process, "-m", "mount", "-o", "remount,size=64m"]).arg(store.path());

@@ -16,6 +16,8 @@ pub const TESTS: &[Test] = &[
     Test::with_workers("stream::who_has_heard_the_end_is_sent_away", come_back),
     Test::with_one_worker("stream::events_keep_their_interval", interval),
     Test::with_one_worker("stream::events_keep_to_the_bytes_asked_for", bytes),
+    Test::with_one_worker("stream::that_a_request_stands_still_is_told", stands),
+    Test::with_workers("stream::an_end_is_told_though_nothing_is_kept", unkept),
     Test::with_workers("stream::no_more_watch_than_may", limit),
     Test::with_one_worker("stream::its_headers_hold_nothing_back", headers),
     Test::with_one_worker("stream::http_1_0_and_head_are_answered", http_1_0),
@@ -170,6 +172,7 @@ fn come_back(workers: usize) {
         };
         let answer = ask("end");
         assert_eq!((answer.status, answer.header("content-type")), (204, None));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(ask("other").status, 200);
     });
 }
@@ -204,7 +207,7 @@ fn interval(workers: usize) {
 }
 
 fn bytes(workers: usize) {
-    let backend = Backend::answering();
+    let backend = Backend::scripted(|_| vec![Step::ReadBody, Step::Hold("read"), Step::Answer(200)]);
     site(workers, &backend).serve(|server| {
         let mut client = server.connect();
         client.begin_upload("/upload?X-Progress-Id=a", 100_000, 1);
@@ -225,8 +228,41 @@ fn bytes(workers: usize) {
             assert!(now >= last + 10_000, "{now} after {last}");
             last = now;
         }
+        // That all of it is there is told however little came last.
+        client.send(vec![b'a'; 100_000 - received as usize - 5]);
+        seldom.next_where(|report| report["received"].as_u64() > Some(received));
+        client.send([b'a'; 5]);
+        let event = seldom.next_where(|report| report["received"] == 100_000).json();
+        assert_eq!(event["phase"], "waiting", "{event}");
         drop(client);
-        assert_eq!(seldom.next_event().and_then(|event| event.name).as_deref(), Some("end"));
+        assert_eq!(seldom.next_named("end").json()["state"], "error");
+    });
+}
+
+fn stands(workers: usize) {
+    let backend = Backend::answering();
+    site(workers, &backend).serve(|server| {
+        let mut client = server.connect();
+        client.begin_upload("/upload?X-Progress-Id=a", 100_000, 1_000);
+        let mut events = ask(server, "/stream?X-Progress-Id=a");
+        events.next_where(|report| report["rate"].as_u64() > Some(0));
+        events.next_where(|report| report["rate"] == 0);
+        client.send([b'a'; 1_000]);
+        events.next_where(|report| report["rate"].as_u64() > Some(0));
+    });
+}
+
+fn unkept(workers: usize) {
+    let backend = Backend::answering();
+    site(workers, &backend).set("progress.ttl", 0).serve(|server| {
+        let mut events = ask(server, "/stream?X-Progress-Id=a");
+        let mut client = server.connect();
+        client.begin_upload("/upload?X-Progress-Id=a", 100, 7);
+        events.next_where(|report| report["received"] == 7);
+        client.send([b'a'; 93]);
+        assert_eq!(client.answer().status, 200);
+        let end = events.next_named("end").json();
+        assert_eq!((&end["state"], &end["received"]), (&"done".into(), &100.into()), "{end}");
     });
 }
 
@@ -236,7 +272,7 @@ fn limit(workers: usize) {
         let mut watchers: Vec<_> = (0..3).map(|number| watch(server, &format!("n{number}"))).collect();
         let more = || Events::ask(server.connect(), "/stream?X-Progress-Id=more", "");
         let refused = more().head;
-        assert_eq!(refused.status, 503);
+        assert_eq!((refused.status, refused.header("cache-control")), (503, Some("no-store")));
         assert!(refused.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{refused:?}");
         assert_eq!(server.get("/progress?X-Progress-Id=more").status, 200, "polls go on");
         drop(watchers.pop());

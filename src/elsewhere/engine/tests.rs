@@ -534,6 +534,12 @@ fn what_began_without_an_engine_takes_no_newer_ones_place() {
     fake.hears("EVAL");
 }
 
+/// Whether a line that fails is left alone as long as it should be, in milliseconds; some may have gone by before that is measured.
+#[track_caller]
+fn assert_growing(pauses: &[u64]) {
+    assert!(pauses.iter().zip([0, 100, 300, 700]).all(|(pause, least)| *pause >= least), "{pauses:?}");
+}
+
 #[test]
 fn an_engine_that_only_greets_is_left_alone_longer_and_longer() {
     let fake = Fake::new();
@@ -548,7 +554,7 @@ fn an_engine_that_only_greets_is_left_alone_longer_and_longer() {
         worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
         pauses.push(worker.now().since(start));
     }
-    assert!(pauses.is_sorted() && pauses[3] >= 4 * pauses[0].max(100), "{pauses:?}");
+    assert_growing(&pauses);
 }
 
 #[test]
@@ -575,7 +581,7 @@ fn an_engine_that_only_reads_is_left_alone_longer_and_longer() {
         worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
         pauses.push(worker.now().since(start));
     }
-    assert!(pauses.is_sorted() && pauses[3] >= 4 * pauses[0].max(100), "{pauses:?}");
+    assert_growing(&pauses);
 }
 
 #[test]
@@ -591,6 +597,8 @@ fn an_engine_that_only_begins_to_answer_is_silent() {
     }
     worker.turn();
     worker.began -= Duration::from_millis(200);
+    worker.turn();
+    assert!(!worker.share.is_up());
     assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Away));
     worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
 }
