@@ -245,10 +245,12 @@ fn stands(workers: usize) {
         let mut client = server.connect();
         client.begin_upload("/upload?X-Progress-Id=a", 100_000, 1_000);
         let mut events = ask(server, "/stream?X-Progress-Id=a");
-        events.next_where(|report| report["rate"].as_u64() > Some(0));
-        events.next_where(|report| report["rate"] == 0);
-        client.send([b'a'; 1_000]);
-        events.next_where(|report| report["rate"].as_u64() > Some(0));
+        events.next_where(|report| report["received"] == 1_000);
+        for _ in 0..2 {
+            client.send([b'a'; 1_000]);
+            events.next_where(|report| report["rate"].as_u64() > Some(0));
+            events.next_where(|report| report["rate"] == 0);
+        }
     });
 }
 
