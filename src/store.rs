@@ -76,7 +76,7 @@ impl Store {
     pub fn tend(&self, log: &impl Log, adopt: &mut dyn FnMut(Subject, &Snapshot, Timestamp)) {
         let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
-        self.tellers.live();
+        self.tellers.live(now);
         caretaker.tend(now, &mut |subject, snapshot| adopt(subject, snapshot, now));
         for complaint in caretaker.take_complaints() {
             log.log(Level::Warning, &format!("progress.store: {complaint}: it is skipped"));

@@ -2,14 +2,17 @@
 
 use crate::Directory;
 use crate::directory::DRAFT;
-use crate::layout::{BEGUN, ENTRY, ENTRY_WORDS, Entry, Header, MOST_RUNNING, PAGE, PLACE, RUNNING_END, Seal, TOLD};
+use crate::layout::{
+    BEGUN, ENTRY, ENTRY_WORDS, Entry, Header, LIVED, MOST_RUNNING, PAGE, PLACE, RUNNING_END, Seal, TOLD,
+};
 use crate::words::{Mapped, Ordering::Release, Part, fence, make_room};
 use memmap2::MmapOptions;
 use progress::{Snapshot, Subject, Timestamp};
-use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// What the names of the files end with.
@@ -154,10 +157,9 @@ impl Tellers {
     }
 
     /// Says that this process lives, for those who come when it is gone. To be said every second.
-    pub fn live(&self) {
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    pub fn live(&self, now: Timestamp) {
         // Whoever cannot be told takes it for alive until then.
-        let _ = rustix::fs::futimens(&self.file, &Timestamps { last_access: now, last_modification: now });
+        let _ = self.file.write_all_at(&now.0.to_ne_bytes(), (LIVED * size_of::<u64>()) as u64);
     }
 
     /// What a worker tells; to be asked for once by each.

@@ -176,6 +176,29 @@ fn what_a_process_leaves_behind_when_it_dies_is_an_error() {
 }
 
 #[test]
+fn a_process_is_gone_since_it_last_said_that_it_lives_whatever_the_day_is() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    for day in [SystemTime::now() - DAY, SystemTime::now() + DAY] {
+        let folder = folder();
+        let directory = directory(folder.path());
+        let tellers = tellers(&directory, 1);
+        let mut teller = tellers.teller(0).expect("it is mapped");
+        teller.begin(subject(&directory, "a"), &running(7, NOW)).expect("there is room");
+        tellers.live(NOW.after(20_000));
+        let file = folder.path().join(tellers.name());
+        drop((tellers, teller));
+        File::options().write(true).open(&file).and_then(|file| file.set_modified(day)).expect("it is ours");
+        let over = NOW.after(20_000 + TIME_TO_LIVE + 2_000).0;
+        for (now, is_there) in [(Timestamp(over - 1), true), (Timestamp(over), false)] {
+            let mut ends = Vec::new();
+            let ended = |snapshot: &Snapshot| snapshot.outcome.map(|outcome| outcome.ended);
+            siblings(&directory).tend(now, &mut |_, snapshot| ends.push(ended(snapshot)));
+            assert_eq!((ends, file.exists()), (vec![Some(NOW.after(20_000))], is_there));
+        }
+    }
+}
+
+#[test]
 fn a_file_that_comes_in_the_moment_in_which_others_were_looked_for_is_not_overlooked() {
     let folder = folder();
     let directory = directory(folder.path());

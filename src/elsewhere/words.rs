@@ -1,5 +1,6 @@
 //! Where the words of a process's file are.
 
+use crate::layout::LIVED;
 use memmap2::MmapMut;
 use progress::Timestamp;
 use rustix::fs::{FallocateFlags, FlockOperation};
@@ -61,6 +62,11 @@ impl Source for File {
     }
 
     fn last_sign(&self, now: Timestamp) -> Timestamp {
+        let mut lived = [0];
+        if self.read((LIVED * size_of::<u64>()) as u64, &mut lived) && lived != [0] {
+            return Timestamp(lived[0]).min(now);
+        }
+        // One of before version 1.0.1 says it by the file's time.
         let sign = self.metadata().and_then(|metadata| metadata.modified());
         let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
         Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
