@@ -158,14 +158,12 @@ impl History {
         Timestamp(self.newest_end)
     }
 
-    /// Lets whatever is added from now on be placed behind all records, and than `now`. Returns the last moment before.
-    pub fn close_moment(&mut self, now: Timestamp) -> Timestamp {
-        if self.is_closed && now < self.newest_end() {
-            return Timestamp(self.newest_end - 1);
+    /// Lets whatever is added from now on be placed behind all records. Returns the place of the last of these.
+    pub fn close_moment(&mut self) -> Timestamp {
+        if !self.is_closed {
+            (self.newest_end, self.is_closed) = (self.newest_end + 1, true);
         }
-        let last = self.newest_end().max(now);
-        (self.newest_end, self.is_closed) = (last.after(1).0, true);
-        last
+        Timestamp(self.newest_end - 1)
     }
 
     /// The records that are placed after a moment, the oldest first; all of them where there is none. They have to be in that order.
@@ -293,11 +291,12 @@ mod tests {
             }
         }
         assert!(next as usize > LONGEST, "positions started again");
-        for (now, last) in [(3, next - 1), (next + 5, next + 5)] {
+        for last in [next - 1, next, next + 1] {
             for _ in 0..3 {
-                assert_eq!(history.close_moment(Timestamp(now)), Timestamp(last));
+                assert_eq!(history.close_moment(), Timestamp(last));
                 assert_eq!(history.newest_end(), Timestamp(last + 1));
             }
+            history.push(&words_of(last + 1)).expect("there is memory");
         }
         while history.len() > 0 {
             history.pop();

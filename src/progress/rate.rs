@@ -60,6 +60,9 @@ mod tests {
         const LATE: u64 = u32::MAX as u64 - 10_000;
         let rate = looked_at((LATE..LATE + 100_000).step_by(500), |time| time * 7);
         assert!(rate.is_some_and(|rate| (6_900..=7_100).contains(&rate)), "{rate:?}");
+        for unseen in [200_000, u64::from(u32::MAX - SKEW)] {
+            assert_eq!(looked_at([0, unseen], |time| time), Some(1_000), "after {unseen} ms");
+        }
         // A worker's clock can be a moment behind.
         assert_eq!(looked_at([0, 5_000, 10_000, 9_999], |time| time), Some(1_000));
     }

@@ -328,7 +328,7 @@ impl<C: Counters> Shard<C> {
     ) -> (Option<Stage>, usize) {
         let (first, until) = match stage {
             // What ends from now on, ends later: who is seen as it runs is not seen again.
-            Stage::Begin => (Some(0), self.history.close_moment(now)),
+            Stage::Begin => (Some(0), self.history.close_moment()),
             Stage::Running(first, until) => (Some(first), until),
             Stage::Ended(_, _, until) => (None, until),
         };

@@ -243,6 +243,24 @@ impl State {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_newest_of_two_is_what_began_later() {
+        let known = |began, received| {
+            let numbers = Numbers::new(received, 0, None, 0);
+            Some(Snapshot { numbers, began: Timestamp(began), response: Response::Awaited, rate: None, outcome: None })
+        };
+        for (one, other, newest) in [
+            (None, None, None),
+            (known(1, 1), None, known(1, 1)),
+            (None, known(1, 2), known(1, 2)),
+            (known(2, 1), known(1, 2), known(2, 1)),
+            (known(1, 1), known(2, 2), known(2, 2)),
+            (known(1, 1), known(1, 2), known(1, 2)),
+        ] {
+            assert_eq!(Snapshot::newest(one, other), newest);
+        }
+    }
+
     fn running(numbers: Numbers, response: Response) -> Snapshot {
         Snapshot { numbers, began: Timestamp(1_000), response, rate: Some(100), outcome: None }
     }

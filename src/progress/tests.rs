@@ -2,6 +2,7 @@
 
 use super::*;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -385,8 +386,24 @@ fn is_looked_at_a_few_hundred_requests_at_a_time() {
     }
     // Of each of 16 shards there may be places that nobody has.
     assert!((20_000..20_000 + 16 * 32).contains(&looked_at), "{looked_at}");
-    let subjects: std::collections::HashSet<_> = rows.iter().map(|row| row.subject).collect();
+    let subjects: HashSet<_> = rows.iter().map(|row| row.subject).collect();
     assert_eq!((rows.len(), subjects.len(), running.len()), (20_000, 20_000, 10_000));
+}
+
+#[test]
+fn what_is_over_meanwhile_lets_nothing_be_overlooked() {
+    let table = table::<Numbers>(10, 100_000);
+    for number in 0..20_000_u64 {
+        track_and_finish(&table, &number.to_le_bytes(), Timestamp(if number < 10_000 { 1_000 } else { 2_000 }));
+    }
+    let (mut cursor, mut rows) = (Cursor::default(), Vec::new());
+    table.page(&mut cursor, Timestamp(2_000), &mut rows).expect("it is on");
+    assert!(!rows.is_empty());
+    assert!(!(0..10).all(|_| table.tend(0, 1, Timestamp(11_000))));
+    rows.clear();
+    while table.page(&mut cursor, Timestamp(11_000), &mut rows).expect("it is on").is_some() {}
+    let subjects: HashSet<_> = rows.iter().map(|row| row.subject).collect();
+    assert_eq!((rows.len(), subjects.len()), (10_000, 10_000));
 }
 
 #[test]
@@ -473,10 +490,17 @@ fn a_request_whose_id_belongs_to_a_newer_one_elsewhere_changes_nothing_any_more(
     let table = table::<Numbers>(30, 1_000);
     let now = Timestamp(1_000);
     let old = table.track(id(b"a"), &STILL, now).expect("there is room");
-    for _ in 0..2 {
-        table.supersede(&old);
+    let subject = table.subject(id(b"a"));
+    table.watch(subject, 3, now).expect("it is on");
+    let mut workers = Workers::default();
+    workers.add(3);
+    for watched in [Some((subject, workers)), None] {
+        assert_eq!(table.supersede(&old), watched);
         assert_eq!((look_up(&table, b"a", now), table.count()), (None, 0));
     }
+    let other = table.track(id(b"b"), &STILL, now).expect("there is room");
+    assert_eq!(table.supersede(&other), None, "nobody watches it");
+    table.finish(other, 200, End::Whole, now);
     let newer = table.track(id(b"a"), &STILL, now).expect("there is room");
     table.supersede(&old);
     assert!(look_up(&table, b"a", now).is_some_and(|known| known.outcome.is_none()));
@@ -501,6 +525,10 @@ fn what_ended_elsewhere_takes_the_place_of_what_ended_wherever_that_is() {
         assert_eq!(look_up(&table, &name, Timestamp(1_000)), Some(ended));
     }
     assert_eq!(look_up(&table, b"one", Timestamp(1_000)), None);
+    // Where there is none, it stays unknown.
+    let _last = table.track(id(b"last"), &STILL, Timestamp(1_000)).expect("the last one that ended gives way");
+    table.adopt(table.subject(id(b"one")), &ended, Timestamp(1_000));
+    assert_eq!((look_up(&table, b"one", Timestamp(1_000)), table.count()), (None, 1_000));
 }
 
 #[test]
@@ -536,8 +564,15 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
     table.finish(ticket, 200, End::Whole, Timestamp(6_500));
     // Unless it had begun before.
     let ticket = table.track(id(b"three"), &STILL, Timestamp(6_000)).expect("there is room");
-    adopt(b"three", ended(16, 6_050, 6_100), 6_200);
+    adopt(b"three", ended(17, 6_000, 6_100), 6_200);
+    assert_eq!(received(b"three", 6_200), Some(1));
+    let subject = table.subject(id(b"three"));
+    table.watch(subject, 5, Timestamp(6_200)).expect("it is on");
+    let mut workers = Workers::default();
+    workers.add(5);
+    assert_eq!(adopt(b"three", ended(16, 6_050, 6_100), 6_200), Some((subject, workers)));
     assert_eq!(received(b"three", 6_200), Some(16));
+    assert_eq!(adopt(b"three", ended(16, 6_060, 6_100), 6_200), None, "nobody watches what has ended");
     assert!(table.finish(ticket, 200, End::Whole, Timestamp(6_500)).is_some_and(|ended| !ended.is_newest));
     assert_eq!(received(b"three", 6_500), Some(16));
     // In whichever shard, what has ended there meanwhile does not make it newer than it is.
@@ -548,6 +583,14 @@ fn what_ended_elsewhere_is_known_as_if_it_had_ended_here() {
         adopt(&name, late, 6_600);
         assert_eq!(look_up(&table, &name, Timestamp(6_600)), Some(late));
         assert_eq!([received(&name, 6_899), received(&name, 6_900)], [Some(12), None]);
+        let is_listed = |now| {
+            let (mut cursor, mut rows) = (Cursor::default(), Vec::new());
+            while table.page(&mut cursor, Timestamp(now), &mut rows).expect("it is on").is_some() {}
+            rows.iter().any(|row| row.snapshot == late)
+        };
+        if number == 0 {
+            assert_eq!([is_listed(6_899), is_listed(6_900)], [true, false]);
+        }
         adopt(&name, ended(15, 5_000, 6_100), 6_600);
         assert_eq!(received(&name, 6_600), Some(15), "it was tried again");
     }
