@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::mem;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 use testkit::suite::Test;
@@ -191,9 +192,12 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 /// Makes files as old as those are whose processes have been gone for so long that nobody can ask for anything in them.
 fn age(folder: &Path, names: &BTreeSet<String>) {
+    /// Where a file says when its process last said that it lives; it goes by its own time where that is 0.
+    const LIVED: u64 = 64;
     for name in names {
         let file = File::options().write(true).open(folder.join(name)).expect("it is there");
-        file.set_modified(SystemTime::now() - time_to_live() - Duration::from_secs(1)).expect("it is ours");
+        file.write_all_at(&[0; 8], LIVED).expect("it is ours");
+        file.set_modified(SystemTime::now() - time_to_live() - Duration::from_secs(3)).expect("it is ours");
     }
 }
 
