@@ -95,14 +95,22 @@ struct Others<'a> {
 }
 
 impl Others<'_> {
-    fn look_up(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, subject: Subject, now: Timestamp) -> Answer {
-        match self.store.look_up(plugin, desk, subject, now) {
-            Some(known) if !known.is_broken_off() => Answer::Known(Some(known)),
-            known => match self.share.follow(desk, subject, now) {
-                Answer::Known(followed) => Answer::Known(Snapshot::newest(followed, known)),
-                Answer::Nowhere => Answer::Known(known),
-                Answer::Later => Answer::Later,
-            },
+    /// What is known then; `None` where that comes later.
+    fn look_up(
+        &mut self,
+        plugin: Plugin<'_>,
+        desk: Desk<'_>,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Option<Option<Snapshot>> {
+        let known = self.store.look_up(plugin, desk, subject, now);
+        if known.is_some_and(|known| !known.is_broken_off()) {
+            return Some(known);
+        }
+        match self.share.follow(desk, subject, now) {
+            Answer::Known(followed) => Some(Snapshot::newest(followed, known)),
+            Answer::Nowhere => Some(known),
+            Answer::Later => None,
         }
     }
 }
@@ -238,14 +246,13 @@ impl Local {
         let snapshot = match here.filter(|here| !here.is_broken_off()) {
             Some(here) => Some(here),
             // What was broken off may have been begun again elsewhere.
-            None => match others.look_up(plugin, desk, watched.subject, now) {
-                Answer::Known(elsewhere) => Snapshot::newest(elsewhere, here),
-                Answer::Nowhere => here,
-                Answer::Later => {
+            None => {
+                let Some(elsewhere) = others.look_up(plugin, desk, watched.subject, now) else {
                     group.due = now.0;
                     return;
-                }
-            },
+                };
+                Snapshot::newest(elsewhere, here)
+            }
         };
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };

@@ -70,7 +70,7 @@ pub fn find<S: Source>(
         };
         let reader = &mut *readers[number];
         if let Some(entry) = reader.running(worker, place.place).filter(|entry| entry.subject == subject) {
-            return (!reader.end_if_dead(now, adopt)).then_some(entry.snapshot);
+            return reader.end_if_dead(now, adopt).is_none().then_some(entry.snapshot);
         }
         // It has just ended: the next look finds that.
         reader.workers[worker].begun = None;
@@ -229,15 +229,16 @@ impl<S: Source> Reader<S> {
         None
     }
 
-    /// If its process is gone, gives all that it has told, and what it has left, to `adopt`; whether it is.
-    pub fn end_if_dead(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> bool {
-        let is_dead = self.source.is_dead();
-        if is_dead {
-            // What it told last may not have been read yet.
-            self.catch_up(now, adopt);
-            self.end_all(self.source.last_sign(now), adopt);
+    /// If its process is gone, gives all that it has told, and what it has left, to `adopt`. Returns its last sign of life then.
+    pub fn end_if_dead(&mut self, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) -> Option<Timestamp> {
+        if !self.source.is_dead() {
+            return None;
         }
-        is_dead
+        // What it told last may not have been read yet.
+        self.catch_up(now, adopt);
+        let died = self.source.last_sign(now);
+        self.end_all(died, adopt);
+        Some(died)
     }
 
     /// Ends what runs of a process that is gone since then: nobody else does.

@@ -67,12 +67,11 @@ impl Siblings {
         let mut over = Vec::new();
         for (name, sibling) in &mut self.files {
             let Sibling::Open(open) = sibling else { continue };
-            if !open.end_if_dead(now, adopt) {
+            let Some(died) = open.end_if_dead(now, adopt) else {
                 open.catch_up(now, adopt);
                 continue;
-            }
-            let longest = self.time_to_live.max(open.time_to_live()) + SIGN;
-            if open.source().last_sign(now).after(longest) <= now {
+            };
+            if died.after(self.time_to_live.max(open.time_to_live()) + SIGN) <= now {
                 over.push(name.clone());
             }
         }

@@ -326,12 +326,16 @@ fn what_is_over_goes_once_and_nothing_else_does() {
     });
 }
 
+fn ended_elsewhere(began: Timestamp) -> Snapshot {
+    let outcome = Outcome { status: 200, end: End::Whole, began, ended: END };
+    Snapshot::ended(Numbers::new(1, 0, None, 0), true, outcome)
+}
+
 #[test]
 fn what_ended_elsewhere_takes_no_id_from_what_began_no_earlier() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(2));
-        let outcome = Outcome { status: 200, end: End::Whole, began: BEGIN, ended: END };
-        let elsewhere = Snapshot::ended(Numbers::new(1, 0, None, 0), true, outcome);
+        let elsewhere = ended_elsewhere(BEGIN);
         let hears = thread::spawn({
             let table = table.clone();
             move || table.adopt(table.subject(id(0)), &elsewhere, END)
@@ -348,8 +352,7 @@ fn what_ended_elsewhere_takes_no_id_from_what_began_no_earlier() {
 fn what_ended_elsewhere_takes_its_id_from_what_began_before() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(2));
-        let outcome = Outcome { status: 200, end: End::Whole, began: END, ended: END };
-        let elsewhere = Snapshot::ended(Numbers::new(1, 0, None, 0), true, outcome);
+        let elsewhere = ended_elsewhere(END);
         let ticket = track(&table, 0, &counters);
         let ends = thread::spawn({
             let table = table.clone();

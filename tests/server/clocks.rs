@@ -103,9 +103,7 @@ fn between_questions(workers: usize) {
     const QUESTIONS: Duration = Duration::from_millis(1_500);
     let (faulty, secret, backend) = (Faulty::new(), Secret::new("correct horse battery staple"), Backend::answering());
     let engine = Engine::start(EngineKind::Redis);
-    let site = faulty.before(share::site(workers, &secret, &engine.address(), &backend));
-    let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
-    let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
+    let server = share::started(&faulty.before(share::site(workers, &secret, &engine.address(), &backend)));
     share::connected(&server);
     let ask = |time: Duration| {
         let (start, mut client) = (Instant::now(), server.connect());

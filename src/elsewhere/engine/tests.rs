@@ -358,6 +358,14 @@ impl Worker {
         self.until("that it is there", |heard| *heard == Heard::Up);
     }
 
+    /// How long it takes, in milliseconds, from a failure that comes now until it is tried again.
+    fn pause(&mut self) -> u64 {
+        self.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
+        let start = self.now();
+        self.turn_until("it is tried again", |worker| worker.share.socket().is_some());
+        self.now().since(start)
+    }
+
     fn ask(&mut self, id: &str) -> Answer {
         let now = self.now();
         self.share.look_up(subject(id), now, &mut |_, _| ())
@@ -549,10 +557,7 @@ fn an_engine_that_only_greets_is_left_alone_longer_and_longer() {
         fake.say("+PONG\r\n");
         worker.up();
         fake.hang_up();
-        worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
-        let start = worker.now();
-        worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
-        pauses.push(worker.now().since(start));
+        pauses.push(worker.pause());
     }
     assert_growing(&pauses);
 }
@@ -575,11 +580,8 @@ fn an_engine_that_only_reads_is_left_alone_longer_and_longer() {
         worker.until("an answer", |heard| is_answer(heard, "b"));
         worker.until_heard(&fake, "EVAL");
         fake.say("-READONLY You can't write against a read only replica.\r\n");
-        worker.until("that it is away", |heard| matches!(heard, Heard::Down(_)));
         fake.hang_up();
-        let start = worker.now();
-        worker.turn_until("it is tried again", |worker| worker.share.socket().is_some());
-        pauses.push(worker.now().since(start));
+        pauses.push(worker.pause());
     }
     assert_growing(&pauses);
 }
