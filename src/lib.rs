@@ -107,7 +107,7 @@ impl Module for Progress {
         }
         if let (Some(store), Some(table)) = (self.store(), self.table()) {
             // What others know is known before anybody asks, or watches.
-            store.tend(&server, &mut |subject, snapshot, now| _ = table.adopt(subject, snapshot, now));
+            store.tend(&server, &mut |subject, snapshot| _ = table.adopt(subject, snapshot, clock::now()));
         }
     }
 

@@ -297,7 +297,7 @@ impl Open {
                 Heard::Kept => Exchange::Kept,
                 Heard::Answer(subject, snapshot) => {
                     if let Some(ended) = snapshot.filter(|snapshot| snapshot.outcome.is_some()) {
-                        Progress::adopt(plugin, table, subject, &ended, now);
+                        Progress::adopt(plugin, table, subject, &ended);
                     }
                     self.answer(desk, subject, snapshot);
                     if let Some(followed) = self.followed.get_mut(&subject) {

@@ -8,7 +8,7 @@ use elsewhere::{Address, Directory, Secret, Sharing};
 use lighttpd2::{Again, LayoutError, Level, LiveCounters, Log, Server};
 use progress::{
     Counters, Details, Entries, Inboxes, Interval, Key, Numbers, Snapshot, Subject, Table, Tallied, Tally, TimeToLive,
-    Timestamp, ToldNumbers, Watchers, Workers,
+    ToldNumbers, Watchers, Workers,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -212,8 +212,9 @@ impl Progress {
     }
 
     /// Takes over what has ended elsewhere.
-    pub fn adopt(plugin: Plugin<'_>, table: &Table<Live>, subject: Subject, snapshot: &Snapshot, now: Timestamp) {
-        if let Some(watched) = table.adopt(subject, snapshot, now) {
+    pub fn adopt(plugin: Plugin<'_>, table: &Table<Live>, subject: Subject, snapshot: &Snapshot) {
+        // It may have ended since this worker last looked at the clock.
+        if let Some(watched) = table.adopt(subject, snapshot, clock::now()) {
             Self::tell_ended(plugin, watched, None);
         }
     }
@@ -254,7 +255,7 @@ impl Progress {
         let Some(table) = progress.table() else { return Again::Later };
         progress.report_untracked(&server);
         if let Some(store) = progress.store().filter(|_| worker == 0) {
-            store.tend(&server, &mut |subject, snapshot, now| Self::adopt(plugin, table, subject, snapshot, now));
+            store.tend(&server, &mut |subject, snapshot| Self::adopt(plugin, table, subject, snapshot));
         }
         if table.tend(worker, workers, clock::now()) { Again::Soon } else { Again::Later }
     }

@@ -73,11 +73,11 @@ impl Store {
     }
 
     /// Gives what has ended elsewhere to `adopt`, removes what nobody can ask for, and says which files cannot be used.
-    pub fn tend(&self, log: &impl Log, adopt: &mut dyn FnMut(Subject, &Snapshot, Timestamp)) {
+    pub fn tend(&self, log: &impl Log, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
         let mut caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         self.tellers.live(now);
-        caretaker.tend(now, &mut |subject, snapshot| adopt(subject, snapshot, now));
+        caretaker.tend(now, adopt);
         for complaint in caretaker.take_complaints() {
             log.log(Level::Warning, &format!("progress.store: {complaint}: it is skipped"));
         }
@@ -194,7 +194,7 @@ impl Local {
     ) -> Option<Snapshot> {
         let open = self.open(plugin.module(), desk.number())?;
         let table = plugin.module().table()?;
-        let adopt = &mut |subject, snapshot: &Snapshot| Progress::adopt(plugin, table, subject, snapshot, now);
+        let adopt = &mut |subject, snapshot: &Snapshot| Progress::adopt(plugin, table, subject, snapshot);
         let running = match open.siblings.look_up(subject, now, adopt) {
             Answer::Known(running) => running,
             Answer::Later | Answer::Nowhere => None,

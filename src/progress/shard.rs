@@ -169,9 +169,8 @@ impl<C: Counters> Shard<C> {
     /// The same, of what [`ending`](Self::ending) has returned.
     pub fn end_as(&mut self, index: u32, ended: Ended, limits: &Limits) -> Option<Ended> {
         let running = self.running.remove(index)?;
-        // Meanwhile others may have ended, or begun with its id.
-        let outcome = Outcome { ended: self.history.newest_end().max(ended.outcome.ended), ..ended.outcome };
-        let ended = Ended { outcome, is_newest: !running.is_superseded, ..ended };
+        // Meanwhile another one may have begun with its id.
+        let ended = Ended { is_newest: !running.is_superseded, ..ended };
         Some(self.close(index, running, ended, limits))
     }
 
@@ -193,7 +192,9 @@ impl<C: Counters> Shard<C> {
         // Without memory it is forgotten.
         let position = (time_to_live.milliseconds() > 0)
             .then(|| {
-                let words = history::words(fingerprint, numbers, is_sized, &outcome, outcome.ended);
+                // Workers look at the clock before they wait for the lock, and tell others before they come back.
+                let placed = self.history.newest_end().max(outcome.ended);
+                let words = history::words(fingerprint, numbers, is_sized, &outcome, placed);
                 self.history.push(&words).ok()
             })
             .flatten();
@@ -221,13 +222,11 @@ impl<C: Counters> Shard<C> {
             Response::Sized(size) if end == End::Whole && given.response_size() < size => End::BrokenOff(Side::Server),
             _ => end,
         };
-        // Workers look at the clock before they wait for the lock.
-        let ended = self.history.newest_end().max(now);
         let (numbers, is_sized) = match end {
             End::Whole => (given.all_sent(), true),
             End::BrokenOff(_) => (response.of(given), matches!(response, Response::Sized(_))),
         };
-        let outcome = Outcome { status, end, began: running.began, ended };
+        let outcome = Outcome { status, end, began: running.began, ended: now };
         Ended { numbers, is_sized, outcome, is_newest: !running.is_superseded, watched: None }
     }
 
