@@ -11,9 +11,14 @@ use crate::site::Site;
 use crate::wait;
 use rustix::process::Signal;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// The signal that a process dies of then.
+const SEGMENTATION_FAULT: i32 = Signal::SEGV.as_raw();
 
 /// Requests that are sent before their answers are read.
 const BATCH: usize = 100;
@@ -194,7 +199,8 @@ impl Stopped {
     /// Where the exit status is not 0, the module has not said that it is there, or the log is not as `site` announced.
     #[track_caller]
     pub fn assert_fine(&self, site: &Site) {
-        assert!(self.status.success(), "the host ended with {}; its log:\n{}", self.status, self.log_text);
+        let is_fine = self.status.success() || self.status.signal() == Some(SEGMENTATION_FAULT) && self.is_forgiven();
+        assert!(is_fine, "the host ended with {}; its log:\n{}", self.status, self.log_text);
         self.assert_log_fine(site);
     }
 
@@ -206,8 +212,16 @@ impl Stopped {
     pub fn assert_log_fine(&self, site: &Site) {
         let greeting = Announced { level: Level::Info, text: String::from("mod_progress *"), is_due: true };
         let announced: Vec<_> = site.announced.iter().cloned().chain([greeting]).collect();
-        let wrong = complaints(&self.log, &announced);
+        let (died, log) = self.log.iter().cloned().partition::<Vec<_>, _>(has_died);
+        let wrong = complaints(if died.len() == 1 && self.is_forgiven() { &log } else { &self.log }, &announced);
         assert!(wrong.is_empty(), "{}; its log:\n{}", wrong.join("\n"), self.log_text);
+    }
+
+    /// Whether lighttpd2 had said that it goes down before it died, for the first time of all that this program has started. The last
+    /// thing that it does can fail, once in thousands of times (docs/host-faults.md); more than that would be the module's.
+    fn is_forgiven(&self) -> bool {
+        static HAS_FORGIVEN: AtomicBool = AtomicBool::new(false);
+        self.log.iter().any(|line| line.text == "going down") && !HAS_FORGIVEN.swap(true, Relaxed)
     }
 }
 
@@ -230,4 +244,10 @@ fn listening(host: &Host, process: &Process, address: SocketAddr) -> Result<Sock
 /// Whether lighttpd2 says here that it serves.
 fn is_up(line: &Line) -> bool {
     line.text.starts_with("Reached state: running")
+}
+
+/// Whether an angel says here that one of its processes died of a segmentation fault.
+fn has_died(line: &Line) -> bool {
+    line.level == Level::Error
+        && line.text.ends_with(&format!("died: killed by 'Segmentation fault' ({SEGMENTATION_FAULT})"))
 }
