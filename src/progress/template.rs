@@ -139,22 +139,47 @@ fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
 /// Tags whose text is code.
 const CODE: [&str; 2] = ["script", "style"];
 
-/// Whether ids are harmless where they stand among tags: in text, but not in that of a script or a style, or in quotes.
+/// Attributes that are code, or an address, which can be code. So are all whose names begin with "on".
+const CODE_ATTRIBUTES: [&str; 11] =
+    ["action", "background", "data", "formaction", "href", "poster", "src", "srcdoc", "srcset", "style", "xlink:href"];
+
+/// Whether a tag begins where this follows a `<`.
+fn begins_tag(rest: &str, is_code: bool) -> bool {
+    let begins = |char: char| char == '/' || !is_code && (char.is_ascii_alphabetic() || "!?".contains(char));
+    rest.chars().next().is_none_or(begins)
+}
+
+/// Whether a tag goes on with the value of such an attribute.
+fn is_at_code(tag: &str) -> bool {
+    let before = tag.trim_end().trim_end_matches('=').trim_end();
+    let attribute = before.rsplit(|char: char| char.is_ascii_whitespace() || char == '/').next().unwrap_or("");
+    attribute.starts_with("on") || CODE_ATTRIBUTES.contains(&attribute)
+}
+
+/// Whether ids are harmless where they stand among tags: in text, but not in that of a script or a style, or in quotes, but not in
+/// those of an attribute that is code.
 fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
     // What the tag has so far that is open, the quote that is, and whether no text follows but code.
     let (mut tag, mut quote, mut is_code) = (None::<String>, None, false);
     for part in parts {
         let text = match part {
             Part::Text(text) => text,
-            Part::Value(Field::Id, _) if is_code || tag.is_some() && quote.is_none() => return false,
+            Part::Value(Field::Id, _) => {
+                let is_safe = tag.as_ref().is_none_or(|tag| quote.is_some() && !is_at_code(tag));
+                if is_code || !is_safe {
+                    return false;
+                }
+                continue;
+            }
             Part::Value(..) => continue,
         };
-        for char in text.chars() {
+        for (at, char) in text.char_indices() {
             match (&mut tag, quote, char) {
-                (None, _, '<') => tag = Some(String::new()),
+                (None, _, '<') if begins_tag(&text[at + 1..], is_code) => tag = Some(String::new()),
                 (None, ..) => {}
                 (Some(_), Some(open), _) => quote = Some(open).filter(|open| *open != char),
-                (Some(_), None, '"' | '\'') => quote = Some(char),
+                // In a comment they are text.
+                (Some(name), None, '"' | '\'') if !name.starts_with('!') => quote = Some(char),
                 (Some(name), None, '>') => {
                     let name = name.split_ascii_whitespace().next().unwrap_or("");
                     is_code = match name.strip_prefix('/') {
@@ -307,11 +332,20 @@ mod tests {
             ("text/html", "<a title= {id}>", false),
             ("text/html", "<a href=/x/{id}>", false),
             ("text/html", "<a title={state}{id}>", false),
+            ("text/html", "<a href='{id}'>", false),
+            ("text/html", "<a title='x' HREF = \"{state}{id}\">", false),
+            ("text/html", "<a href='/x' title='{id}'>", true),
+            ("text/html", "<body/onload=\"f({id})\">", false),
+            ("text/html", "<p>5 < 6\" wide</p><script>f({id})</script>", false),
+            ("text/html", "<p>5 < 6\" wide {id}", true),
+            ("text/xml", "<upload id=\"{id}\"/>", true),
             ("text/html", "<a title='>' {id}>", false),
             ("text/html", "<a title=\"it's {id}\">a = {id}</a>", true),
             ("text/html", "<script>f({id})</script>", false),
             ("text/html", "<SCRIPT async>f('{id}')</SCRIPT>", false),
-            ("text/html", "<style>a < b</style>{id}", false),
+            ("text/html", "<style>a < b</style>{id}", true),
+            ("text/html", "<script>a<b</script>{id}", true),
+            ("text/html", "<!-- it's --><script>f({id})</script>", false),
             ("text/html", "<script>f()</script><p>{id}", true),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),
