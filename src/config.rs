@@ -218,9 +218,6 @@ fn parse_scope(server: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusa
     if value.is_missing() {
         return Ok(None);
     }
-    if value.string() == Some(b"") {
-        return Err(OptionError::Unusable { option, accepted: "a pattern", got: Vec::new() }.into());
-    }
     let pattern = Pattern::new(server, value).map_err(|error| OptionError::Wrong { option, reason: error.into() })?;
     Ok(Some(Box::new(pattern)))
 }
@@ -256,7 +253,7 @@ fn parse_callback(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal>
 
 fn parse_cors(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
     let option = "progress.cors";
-    let accepted = "\"*\", or a list of origins like \"https://app.example\"";
+    let accepted = "\"*\", or a list of origins as browsers send them, like \"https://app.example\"";
     let origins = entries(option, accepted, value, |entry| {
         let origin = entry.string().ok_or_else(|| OptionError::NoEntry { accepted, got: entry.type_name() })?;
         Ok(origin.to_vec())
@@ -271,14 +268,23 @@ fn parse_cors(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
     }
 }
 
-/// Whether browsers could send it as an origin: a scheme, a host, perhaps a port, and no path.
+/// Whether browsers could send it as an origin: a scheme, a host, a port unless it is the scheme's own, and no path.
 fn is_origin(text: &[u8]) -> bool {
-    let Some(colon) = text.iter().position(|byte| *byte == b':') else { return false };
-    let (scheme, rest) = text.split_at(colon);
-    let host = rest.strip_prefix(b"://").unwrap_or_default();
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(byte);
-    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
-    !scheme.is_empty() && scheme.iter().all(is_scheme) && !host.is_empty() && host.iter().all(is_part)
+    let Some((scheme, rest)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once("://")) else {
+        return false;
+    };
+    let end = rest.find(']').map(|end| end + 1).or(rest.find(':')).unwrap_or(rest.len());
+    let (host, port) = rest.split_at(end);
+    let is_left_out = matches!((scheme, port), ("http", ":80") | ("https", ":443"));
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
+    !scheme.is_empty()
+        && scheme.bytes().all(is_scheme)
+        && !host.is_empty()
+        && host.bytes().all(is_host)
+        && is_port
+        && !is_left_out
 }
 
 /// What is made of the entries of a list; `None` where nothing is given.

@@ -21,7 +21,7 @@ unsafe impl Sync for Pattern {}
 pub enum PatternError {
     /// It is of that type, and not a string.
     NoString(&'static str),
-    /// lighttpd2 cannot read it, and has said why.
+    /// It is empty, or lighttpd2 cannot read it, and has said why.
     NoPattern(Vec<u8>),
     /// It has a placeholder that needs a key, and has none. lighttpd2 would take it, and crash as it evaluates it.
     NoKey(String),
@@ -39,6 +39,9 @@ impl Pattern {
     pub fn new(server: Server, value: Value<'_>) -> Result<Self, PatternError> {
         let text = value.string().ok_or(PatternError::NoString(value.type_name()))?;
         let no_pattern = || PatternError::NoPattern(text.to_vec());
+        if text.is_empty() {
+            return Err(no_pattern());
+        }
         check(text)?;
         let spelled = CString::new(text).map_err(|_| no_pattern())?;
         // SAFETY: `server` is one, and the text ends with a NUL.

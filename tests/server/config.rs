@@ -57,6 +57,9 @@ pub const TESTS: &[Test] = &[
     Test::new("config::id_number_is_refused", || {
         setup("progress.id", json!(3), "progress.id: expected a pattern, got number")
     }),
+    Test::new("config::id_of_nothing_is_refused", || {
+        setup("progress.id", json!(["%1", ""]), "progress.id: expected a pattern, got \"\"")
+    }),
     Test::new("config::id_that_is_no_pattern_is_refused", || {
         no_pattern("progress.id", json!(["%1", "%{req.nope}"]), "%{req.nope}")
     }),
@@ -106,6 +109,10 @@ pub const TESTS: &[Test] = &[
     Test::new("config::origin_without_a_scheme_is_refused", || {
         cors(json!(["https://b", "a.example"]), "got \"a.example\"")
     }),
+    Test::new("config::origin_with_a_port_that_browsers_leave_out_is_refused", || {
+        cors(json!("https://a.example:443"), "got \"https://a.example:443\"");
+    }),
+    Test::new("config::origin_with_two_ports_is_refused", || cors(json!("https://a:1:2"), "got \"https://a:1:2\"")),
     Test::new("config::any_origin_among_others_is_refused", || cors(json!(["*", "https://a.example"]), "got \"*\"")),
     Test::new("config::origin_number_is_refused", || cors(json!([1]), "got number")),
     Test::new("config::template_without_a_state_is_refused", || {
@@ -312,7 +319,9 @@ fn callback(value: Value, got: &str) {
 }
 
 fn cors(value: Value, got: &str) {
-    let expected = format!("progress.cors: expected \"*\", or a list of origins like \"https://app.example\", {got}");
+    let expected = format!(
+        "progress.cors: expected \"*\", or a list of origins as browsers send them, like \"https://app.example\", {got}"
+    );
     setup("progress.cors", value, &expected);
 }
 
@@ -411,7 +420,10 @@ fn accepted() {
         ("progress.success", json!("2xx")),
         ("progress.callback", json!("jsonp_callback")),
         ("progress.cors", json!("*")),
-        ("progress.cors", json!(["https://a.example", "http://localhost:3000", "http://[::1]:80"])),
+        (
+            "progress.cors",
+            json!(["https://a.example", "http://localhost:3000", "http://[::1]:8080", "https://a.example:80"]),
+        ),
     ];
     let actions = [
         ("progress.show", json!(null)),
