@@ -156,7 +156,7 @@ impl Progress {
 
     /// Somebody wants to watch; whether there may be one more.
     pub fn begin_watching(&self) -> bool {
-        !self.is_stopping() && self.watchers_left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+        self.watchers_left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     /// Somebody who was let watch does so no more.

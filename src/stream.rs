@@ -135,7 +135,8 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
         return;
     };
     let progress = plugin.module();
-    let (Some(table), Some(desk)) = (progress.table(), vr.desk(plugin)) else { return };
+    let Some(table) = progress.table().filter(|table| !table.is_off()) else { return };
+    let Some(desk) = vr.desk(plugin) else { return };
     cors::allow(plugin, vr);
     vr.set_response_header("X-Content-Type-Options", b"nosniff");
     if !vr.has_response_header("Cache-Control") {
@@ -144,6 +145,11 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     if vr.header("Last-Event-ID") == Some(END) {
         // Browsers come back by themselves, unless they hear this.
         vr.respond(204, b"");
+        return;
+    }
+    if progress.is_stopping() {
+        vr.set_response_header("Content-Type", b"text/event-stream");
+        vr.respond(200, COME_BACK);
         return;
     }
     if !progress.begin_watching() {

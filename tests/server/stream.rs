@@ -1,11 +1,12 @@
 //! `progress.stream`: what those who watch are told, and when.
 
 use crate::sites;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Events, Rule, RunningHost, Site, Step, wait};
+use testkit::{Backend, Events, Host, Rule, RunningHost, Site, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("stream::an_upload_is_followed_to_its_end", upload),
@@ -23,6 +24,8 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("stream::http_1_0_and_head_are_answered", http_1_0),
     Test::with_one_worker("stream::without_a_usable_id_the_next_action_runs", falls_through),
     Test::with_workers("stream::a_stop_ends_it_and_says_when_to_come_back", stop),
+    Test::with_workers("stream::who_asks_while_it_stops_is_to_come_back", late)
+        .needs(&[Need::Lighttpd2("the stand-in closes connections that have not asked")]),
     Test::with_workers("stream::an_id_that_is_used_again_is_followed_on", again),
     Test::with_one_worker("stream::other_scopes_see_nothing", scope),
     Test::with_one_worker("stream::statuses_are_good_by_the_option", success),
@@ -345,6 +348,27 @@ fn stop(workers: usize) {
         assert!(last.retry.is_some_and(|retry| retry > 0) && last.data.is_none(), "{last:?}");
         assert_eq!(events.next_event(), None);
     }
+}
+
+fn late(workers: usize) {
+    let backend = Backend::answering();
+    let site = site(workers, &backend);
+    let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
+    let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
+    let mut events = watch(&server, "a");
+    events.next_event();
+    let mut client = server.connect();
+    client.send("GET /stream?X-Progress-Id=a HTTP/1.1\r\nHost: x\r\n");
+    // Who comes later is served: so it is let in.
+    server.progress("a");
+    let stopped = server.end_while(Signal::TERM, wait::deadline(), || {
+        while events.next_event().is_some() {}
+        client.send("\r\n");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")), "{answer:?}");
+        assert!(answer.body.starts_with(b"retry: "), "{answer:?}");
+    });
+    stopped.unwrap_or_else(|error| panic!("{error}")).assert_fine(&site);
 }
 
 fn again(workers: usize) {
