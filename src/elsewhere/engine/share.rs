@@ -19,6 +19,9 @@ const REFRESHES: u64 = 3;
 /// How long it takes at the most until it is tried once more to tell of one that has ended, in milliseconds.
 const LONGEST_RETRY: u64 = 500;
 
+/// By so many milliseconds at the most a request begins before its age says so: how coarse its clock is, and how busy processors are.
+const COARSE: u64 = 20;
+
 /// How long it is tried at least to tell of one that has ended, in milliseconds.
 const LEAST_ENDED: u64 = 5_000;
 
@@ -273,8 +276,8 @@ impl Share {
     /// A request that has ended, to be told once more where the engine has lost it.
     pub fn repeat(&mut self, subject: Subject, snapshot: &Snapshot, now: Timestamp) {
         if self.ended.len() < MOST_ENDED {
-            // What the engine has of it is not older than that.
-            let age = snapshot.shifted(self.ahead).began.0.saturating_mul(1_000);
+            // How exact its age was is not known any more: it is not less than what the engine may have of it, as it ran.
+            let age = snapshot.shifted(self.ahead).began.after(COARSE).0.saturating_mul(1_000);
             let number = self.insert(subject, *snapshot, age, Over::UNSEEN);
             self.ended.push_back(number);
             self.tell(number, now);
@@ -418,10 +421,13 @@ impl Share {
                     self.told.remove(&number);
                 }
             }
-            // What was there is gone.
+            // What was there is gone. Where nothing was, the engine is none of those: it is told once more after the interval.
             Answered::Nothing => {
+                let is_gone = entry.over != Over::Nothing;
                 (entry.over, entry.is_new) = (Over::Nothing, true);
-                self.tell(number, now);
+                if is_gone {
+                    self.tell(number, now);
+                }
             }
             Answered::Conflict => {
                 (entry.in_flight, entry.is_compared) = (entry.in_flight + 1, true);

@@ -542,6 +542,41 @@ fn what_began_without_an_engine_takes_no_newer_ones_place() {
     fake.hears("EVAL");
 }
 
+#[test]
+fn what_ended_without_an_engine_takes_the_place_of_it_as_it_ran() {
+    let (fake, mut worker) = connected(60_000);
+    let now = worker.now();
+    worker.share.repeat(subject("a"), &ended(3, now.0, now.0), now);
+    let value = format!("\r\n${RECORD}\r\n");
+    let (mut heard, mut told) = (Vec::new(), None);
+    worker.turn_until("it is told", |_| {
+        heard.extend(fake.heard.try_iter().flatten());
+        let begin = memchr::memmem::find(&heard, value.as_bytes()).map(|place| place + value.len());
+        let record = begin.and_then(|begin| heard.get(begin..begin + RECORD));
+        told = record.map(|record| Record::from_bytes(record, subject("a"), &check()).expect("a record"));
+        told.is_some()
+    });
+    let told = told.expect("it was told");
+    // It began just before the clock by milliseconds went on.
+    assert!(told.age > now.0 * 1_000 + 999, "{}", told.age);
+}
+
+#[test]
+fn an_engine_that_has_nothing_of_what_it_was_given_is_told_after_the_interval() {
+    let (fake, mut worker) = connected(60_000);
+    let (told, began) = begun(&fake, &mut worker);
+    worker.share.update(told, running(2, began.0));
+    worker.until_heard(&fake, "EVAL");
+    fake.say("$-1\r\n");
+    worker.until_heard(&fake, "EVAL");
+    let start = worker.now();
+    for _ in 0..5 {
+        fake.say("$-1\r\n");
+        worker.until_heard(&fake, "EVAL");
+    }
+    assert!(worker.now().since(start) >= 4 * 50, "it is told at once");
+}
+
 /// Whether a line that fails is left alone as long as it should be, in milliseconds; some may have gone by before that is measured.
 #[track_caller]
 fn assert_growing(pauses: &[u64]) {
