@@ -203,6 +203,19 @@ impl History {
         self.at_mut(place)[6] |= 1;
     }
 
+    /// Those that are not superseded, at other positions; whatever comes behind these comes behind those.
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub fn without_superseded(&self) -> io::Result<Self> {
+        let mut kept = Self::default();
+        for (_, record) in self.iter().filter(|(_, record)| !record.is_superseded()) {
+            kept.push(record.words())?;
+        }
+        (kept.newest_end, kept.is_closed) = (self.newest_end, self.is_closed);
+        Ok(kept)
+    }
+
     /// All of them with their positions, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Record<'_>)> {
         (0..self.length).map(|number| (((self.first + number) % LONGEST) as u32, self.at(self.taken + number)))

@@ -486,12 +486,7 @@ impl<C: Counters> Shard<C> {
 
     /// Without memory for it, this is put off.
     fn drop_superseded(&mut self) {
-        let mut history = History::default();
-        for (_, record) in self.history.iter().filter(|(_, record)| !record.is_superseded()) {
-            if history.push(record.words()).is_err() {
-                return;
-            }
-        }
+        let Ok(history) = self.history.without_superseded() else { return };
         if let Ok(index) = Index::of(self.index.len(), places(&history, &self.running)) {
             (self.history, self.index, self.superseded) = (history, index, 0);
         }
@@ -594,6 +589,22 @@ mod tests {
         assert_eq!(shard.expire(10_000, Timestamp(2_000), &limits), 10);
         shard.tidy();
         assert!(!shard.index.is_sparse() && !shard.index.has_room(), "it keeps an index of no entries");
+    }
+
+    #[test]
+    fn what_is_listed_as_it_runs_ends_later_though_others_are_dropped() {
+        let limits = limits(1_000, 1_000_000);
+        let (mut shard, now) = (Shard::default(), Timestamp(5));
+        (0..=2 * FEW_SUPERSEDED as u64).for_each(|number| finish(&mut shard, number, now, &limits));
+        let until = shard.history.close_moment();
+        let before = shard.history.len();
+        for number in 1.. {
+            shard.begin(fingerprint(number), &STILL, now, &limits.budget).expect("there is room");
+            if shard.history.len() < before {
+                break;
+            }
+        }
+        assert!(shard.history.newest_end() > until);
     }
 
     #[test]
