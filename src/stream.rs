@@ -14,6 +14,10 @@ use std::rc::Rc;
 /// How long an id that nobody uses is waited for, in milliseconds.
 const PATIENCE: u64 = 60_000;
 
+/// How long the end of a request is waited for that is known no more, in milliseconds: where nothing is kept, its worker tells it a
+/// moment later.
+const MOMENT: u64 = 1_000;
+
 /// How long nothing is sent at the most, in milliseconds: much less than lighttpd2's usual timeout of I/O, and than what proxies
 /// wait for.
 const SILENCE: u64 = 20_000;
@@ -50,6 +54,10 @@ struct Group {
     /// How far the request was when it was last looked at, and how often that was something new.
     last: Option<(Numbers, Response)>,
     version: u32,
+    /// How it has ended here, where that is not known any more.
+    ended: Option<Snapshot>,
+    /// Since when it is known no more, and how it has ended is not told yet.
+    gone: Option<Timestamp>,
 }
 
 /// There are many of them: what they have in common is in their group.
@@ -246,9 +254,10 @@ impl Local {
         else {
             return self.say_good_bye(plugin, desk);
         };
-        // It is known no more where nothing is kept, or others took its place.
-        let here = here.or(ended);
         let group = entry.get_mut();
+        group.ended = ended.or(group.ended);
+        // It is known no more where nothing is kept, or others took its place.
+        let here = here.or(group.ended);
         let snapshot = match here.filter(|here| !here.is_broken_off()) {
             Some(here) => Some(here),
             // What was broken off may have been begun again elsewhere.
@@ -260,6 +269,12 @@ impl Local {
                 Snapshot::newest(elsewhere, here)
             }
         };
+        let is_gone = snapshot.is_none() && group.last.is_some();
+        if is_gone && now.since(*group.gone.get_or_insert(now)) < MOMENT {
+            group.due = now.0;
+            return;
+        }
+        group.gone = None;
         let version = group.version_of(snapshot.as_ref());
         let news = News { snapshot, version, success: watched.success.as_deref(), now };
         let (mut comment, mut event, mut end) = (None, None, None);
