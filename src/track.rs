@@ -206,9 +206,9 @@ fn tell_end(plugin: Plugin<'_>, vr: VRequest<'_>, ticket: u64, slot: Option<Slot
     let Some(desk) = vr.desk(plugin) else { return };
     let Local { store, share, .. } = &mut *desk.local();
     share.end(desk, ticket, ended, now);
-    if let (Some(slot), Some(told)) = (slot, plugin.module().store()) {
+    if let (Some(slot), Some(all)) = (slot, plugin.module().store()) {
         let snapshot = ended.is_newest.then(|| ended.snapshot());
-        store.end(told, slot, snapshot.as_ref(), now);
+        store.end(all, slot, snapshot.as_ref(), now);
     }
 }
 

@@ -14,7 +14,7 @@ use progress::{Key, RequestId, Snapshot, SnapshotWords, Subject};
 pub const PAGE: usize = 4096;
 
 /// Word behind the header, which no check is for: when the process last said that it lives, in milliseconds of the clock that all
-/// processes of a machine have; 0 where it has not said that yet.
+/// processes of a machine have; 0 where it does not say that.
 pub const LIVED: usize = HEADER_WORDS;
 
 /// Word of a worker's first page: how often its running entries were others than before.

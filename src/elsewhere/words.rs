@@ -24,7 +24,8 @@ pub trait Source {
     /// Whether its process is gone: it writes nothing more then, and all that it has written can be read.
     fn is_dead(&self) -> bool;
 
-    /// When its process last [said](crate::Tellers::live) that it lives, in this process's time; now, where that cannot be told.
+    /// When its process last [said](crate::Tellers::live) that it lives, in this process's time. A file that does not say it has been
+    /// written to then; now, where not even that can be told.
     fn last_sign(&self, now: Timestamp) -> Timestamp;
 }
 
@@ -66,7 +67,6 @@ impl Source for File {
         if self.read((LIVED * size_of::<u64>()) as u64, &mut lived) && lived != [0] {
             return Timestamp(lived[0]).min(now);
         }
-        // One of before version 1.0.1 says it by the file's time.
         let sign = self.metadata().and_then(|metadata| metadata.modified());
         let age = sign.ok().and_then(|sign| sign.elapsed().ok()).unwrap_or_default();
         Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))

@@ -79,7 +79,7 @@ fn shares() {
     let (backend, engine, folder) = (Backend::answering(), Engine::start(EngineKind::Redis), tempfile::tempdir());
     let folder = folder.expect("a folder");
     let secret = folder.path().join("secret").display().to_string();
-    let heading = "Known on every host";
+    let heading = "Known on every server";
     let in_place = |text: String, part: &str, other: &str| {
         assert!(text.contains(part), "no {part} in {text}");
         text.replace(part, other)
