@@ -276,7 +276,8 @@ fn is_origin(text: &[u8]) -> bool {
     let end = rest.find(']').map(|end| end + 1).or(rest.find(':')).unwrap_or(rest.len());
     let (host, port) = rest.split_at(end);
     let is_left_out = matches!((scheme, port), ("http", ":80") | ("https", ":443"));
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
     !scheme.is_empty()

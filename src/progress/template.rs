@@ -180,6 +180,7 @@ fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
                 (Some(_), Some(open), _) => quote = Some(open).filter(|open| *open != char),
                 // In a comment they are text.
                 (Some(name), None, '"' | '\'') if !name.starts_with('!') => quote = Some(char),
+                (Some(name), None, '>') if name.starts_with("!--") && !name.ends_with("--") => name.push('>'),
                 (Some(name), None, '>') => {
                     let name = name.split_ascii_whitespace().next().unwrap_or("");
                     is_code = match name.strip_prefix('/') {
@@ -346,6 +347,8 @@ mod tests {
             ("text/html", "<style>a < b</style>{id}", true),
             ("text/html", "<script>a<b</script>{id}", true),
             ("text/html", "<!-- it's --><script>f({id})</script>", false),
+            ("text/html", "<!-- > <b \" --><script>f({id})</script>", false),
+            ("text/html", "<!-- > <b \" --><p>{id}", true),
             ("text/html", "<script>f()</script><p>{id}", true),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),

@@ -17,7 +17,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// The signal that a process dies of then.
+/// The number of the signal.
 const SEGMENTATION_FAULT: i32 = Signal::SEGV.as_raw();
 
 /// Requests that are sent before their answers are read.

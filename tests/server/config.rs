@@ -108,6 +108,9 @@ pub const TESTS: &[Test] = &[
     Test::new("config::origin_with_a_port_that_browsers_leave_out_is_refused", || {
         cors(json!("https://a.example:443"), "got \"https://a.example:443\"");
     }),
+    Test::new("config::origin_whose_port_has_a_sign_is_refused", || {
+        cors(json!("https://a:+81"), "got \"https://a:+81\"")
+    }),
     Test::new("config::origin_with_two_ports_is_refused", || cors(json!("https://a:1:2"), "got \"https://a:1:2\"")),
     Test::new("config::any_origin_among_others_is_refused", || cors(json!(["*", "https://a.example"]), "got \"*\"")),
     Test::new("config::origin_number_is_refused", || cors(json!([1]), "got number")),

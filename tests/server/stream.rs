@@ -1,12 +1,11 @@
 //! `progress.stream`: what those who watch are told, and when.
 
-use crate::sites;
-use rustix::process::Signal;
+use crate::{share, sites};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Events, Host, Rule, RunningHost, Site, Step, wait};
+use testkit::{Backend, Events, Rule, RunningHost, Signal, Site, Step, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("stream::an_upload_is_followed_to_its_end", upload),
@@ -353,8 +352,7 @@ fn stop(workers: usize) {
 fn late(workers: usize) {
     let backend = Backend::answering();
     let site = site(workers, &backend);
-    let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
-    let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
+    let server = share::started(&site);
     let mut events = watch(&server, "a");
     events.next_event();
     let mut client = server.connect();

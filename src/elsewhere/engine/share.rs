@@ -19,7 +19,8 @@ const REFRESHES: u64 = 3;
 /// How long it takes at the most until it is tried once more to tell of one that has ended, in milliseconds.
 const LONGEST_RETRY: u64 = 500;
 
-/// By so many milliseconds at the most a request begins before its age says so: how coarse its clock is, and how busy processors are.
+/// How far the age of a request can be behind the time at which it began here, in milliseconds: the clock is coarse, and processors
+/// are busy.
 const COARSE: u64 = 20;
 
 /// How long it is tried at least to tell of one that has ended, in milliseconds.
@@ -421,7 +422,7 @@ impl Share {
                     self.told.remove(&number);
                 }
             }
-            // What was there is gone. Where nothing was, the engine is none of those: it is told once more after the interval.
+            // What was there is gone. If nothing was, it is no engine that answers so: it is told once more after the interval.
             Answered::Nothing => {
                 let is_gone = entry.over != Over::Nothing;
                 (entry.over, entry.is_new) = (Over::Nothing, true);
