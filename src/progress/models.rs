@@ -52,17 +52,19 @@ fn all_orders(model: impl Fn() + Sync + Send + 'static) {
 
 type Shared = Arc<Table<Received>>;
 
-/// Two ids, in different shards.
-const IDS: [&[u8]; 2] = [b"a", b"c"];
+/// Two ids, in different shards, and one more in that of the first.
+const IDS: [&[u8]; 3] = [b"a", b"c", b"b"];
 
 fn id(number: usize) -> RequestId<'static> {
     RequestId::new(IDS[number]).expect("it is usable")
 }
 
 fn table() -> Shared {
-    let table = Table::new(TimeToLive::default(), Entries::default(), Key::new(b"not random at al"));
-    let [first, second] = [0, 1].map(|number| table.subject(id(number)).0.shard() % 2);
-    assert_ne!(first, second, "they are in different shards");
+    // As few as there can be, so that there are two shards.
+    let entries = Entries::new(1_000).expect("in range");
+    let table = Table::new(TimeToLive::default(), entries, Key::new(b"not random at al"));
+    let [first, second, third] = [0, 1, 2].map(|number| table.subject(id(number)).0.shard() % 2);
+    assert!(first != second && first == third, "they are in shards as is said");
     Arc::new(table)
 }
 
@@ -303,7 +305,53 @@ fn what_has_ended_gives_way_to_one_of_two() {
         let again = table.track(id(0), &Received::new(3), END).is_ok();
         let other = other.join().expect("it is answered");
         assert!(again ^ other, "{again} {other}");
-        assert_eq!(table.count(), 1);
+        let known = if again { [Some((3, false)), None] } else { [None, Some((2, false))] };
+        assert_eq!(([look(&table, 0), look(&table, 1)], table.count()), (known, 1));
+        assert_eq!(table.track(id(2), &Received::new(4), END), Err(NotTracked::Full), "what gave way did so once");
+    });
+}
+
+#[test]
+fn what_has_ended_is_not_known_beside_what_it_gave_way_to() {
+    all_orders(|| {
+        let table = small(2);
+        track(&table, 2, &Received::new(3));
+        let ticket = track(&table, 0, &Received::new(1));
+        finish(&table, ticket);
+        let poll = thread::spawn({
+            let table = table.clone();
+            move || [look(&table, 1), look(&table, 0), look(&table, 2)]
+        });
+        track(&table, 1, &Received::new(2));
+        let (ended, newer, runs) = (Some((1, true)), Some((2, false)), Some((3, false)));
+        let polls = poll.join().expect("it polls");
+        assert!([[None, ended, runs], [None, None, runs], [newer, None, runs]].contains(&polls), "{polls:?}");
+        assert_eq!(([1, 0, 2].map(|number| look(&table, number)), table.count()), ([newer, None, runs], 2));
+    });
+}
+
+#[test]
+fn what_runs_gives_way_only_when_it_has_ended() {
+    all_orders(|| {
+        let (table, counters) = (small(1), Received::new(1));
+        let ticket = track(&table, 0, &counters);
+        let other = thread::spawn({
+            let table = table.clone();
+            move || table.track(id(1), &Received::new(2), END).is_ok()
+        });
+        let poll = thread::spawn({
+            let table = table.clone();
+            move || [look(&table, 0), look(&table, 0)]
+        });
+        assert!(finish(&table, ticket).is_newest);
+        counters.is_gone();
+        let is_gone = other.join().expect("it is answered");
+        let left = if is_gone { [None, Some((2, false))] } else { [Some((1, true)), None] };
+        assert_eq!(([look(&table, 0), look(&table, 1)], table.count()), (left, 1));
+        let ways = [Some((1, false)), Some((1, true)), None];
+        let polls = poll.join().expect("it polls");
+        let polls = polls.map(|found| ways.iter().position(|way| *way == found).expect("it is whole"));
+        assert!(polls.is_sorted() && (is_gone || polls[1] < 2), "{is_gone} {polls:?}");
     });
 }
 
@@ -323,6 +371,64 @@ fn what_is_over_goes_once_and_nothing_else_does() {
         assert_eq!((look(&table, 0), table.count()), (Some((2, false)), 1));
         finish(&table, ticket);
         assert_eq!(table.count(), 1);
+    });
+}
+
+#[test]
+fn what_is_over_is_known_whole_or_not_at_all() {
+    all_orders(|| {
+        let (table, has_gone) = (table(), Arc::new(AtomicU64::new(0)));
+        let [older, newer] = [(0, 1), (2, 2)].map(|(number, received)| track(&table, number, &Received::new(received)));
+        finish(&table, older);
+        table.finish(newer, 200, End::Whole, OVER).expect("the table is on");
+        let poll = thread::spawn({
+            let (table, has_gone) = (table.clone(), has_gone.clone());
+            move || {
+                let has_gone = has_gone.load(super::sync::Ordering::Acquire) == 1;
+                // As who has looked at the clock before.
+                (has_gone, [look(&table, 0), look(&table, 0)], look(&table, 2))
+            }
+        });
+        assert!(!table.tend(0, 1, OVER));
+        has_gone.store(1, super::sync::Ordering::Release);
+        let (has_gone, polls, other) = poll.join().expect("it polls");
+        let whole = Some((1, true));
+        assert!([[whole, whole], [whole, None], [None, None]].contains(&polls), "{polls:?}");
+        assert!(!has_gone || polls[0].is_none());
+        assert_eq!((other, look(&table, 0), table.count()), (Some((2, true)), None, 1));
+    });
+}
+
+#[test]
+fn what_ends_while_another_one_goes_stays() {
+    all_orders(|| {
+        let table = table();
+        let ticket = track(&table, 0, &Received::new(1));
+        finish(&table, ticket);
+        let tends = thread::spawn({
+            let table = table.clone();
+            move || table.tend(0, 1, OVER)
+        });
+        let ticket = table.track(id(2), &Received::new(2), OVER).expect("it is tracked");
+        table.finish(ticket, 200, End::Whole, OVER).expect("the table is on");
+        assert!(!tends.join().expect("it tends"));
+        assert_eq!((look(&table, 0), look(&table, 2), table.count()), (None, Some((2, true)), 1));
+    });
+}
+
+#[test]
+fn what_ends_as_another_one_begins_is_over_in_time() {
+    all_orders(|| {
+        let table = table();
+        let ticket = track(&table, 0, &Received::new(1));
+        let begins = thread::spawn({
+            let table = table.clone();
+            move || track(&table, 2, &Received::new(2))
+        });
+        finish(&table, ticket);
+        begins.join().expect("it begins");
+        assert!(!table.tend(0, 1, OVER));
+        assert_eq!((look(&table, 0), look(&table, 2), table.count()), (None, Some((2, false)), 1));
     });
 }
 
