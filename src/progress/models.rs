@@ -475,6 +475,44 @@ fn what_ended_elsewhere_takes_its_id_from_what_began_before() {
 }
 
 #[test]
+fn who_watches_hears_when_the_id_is_taken_over_by_what_ended_elsewhere() {
+    all_orders(|| {
+        let (table, counters) = (table(), Received::new(2));
+        let ticket = track(&table, 0, &counters);
+        let hears = thread::spawn({
+            let table = table.clone();
+            move || table.adopt(table.subject(id(0)), &ended_elsewhere(END), END)
+        });
+        let ends = thread::spawn({
+            let table = table.clone();
+            move || {
+                let watched = finish(&table, ticket).watched;
+                counters.is_gone();
+                watched
+            }
+        });
+        let seen = table.watch(table.subject(id(0)), 1, END).expect("the table is on").expect("it is known");
+        let told = [hears, ends].map(|thread| thread.join().expect("it ends"));
+        let count = told.iter().flatten().filter(|(_, workers)| workers.among(2).eq([1])).count();
+        assert_eq!(count, usize::from(seen.outcome.is_none()), "{told:?}");
+    });
+}
+
+#[test]
+fn what_ended_elsewhere_is_not_taken_over_once_it_is_switched_off() {
+    all_orders(|| {
+        let table = table();
+        let hears = thread::spawn({
+            let table = table.clone();
+            move || table.adopt(table.subject(id(0)), &ended_elsewhere(BEGIN), END)
+        });
+        table.switch_off();
+        hears.join().expect("it hears");
+        assert_eq!((table.count(), table.look_up(id(0), END).is_err()), (0, true));
+    });
+}
+
+#[test]
 fn who_lists_sees_each_request_once_as_it_ends() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(1));
