@@ -179,6 +179,18 @@ fn a_request_is_found_while_it_ends_and_no_number_goes_back() {
 }
 
 #[test]
+fn a_request_is_found_while_it_ends_by_who_has_just_come() {
+    all_orders(|| {
+        let Model { mut teller, mut reader } = model(WHOLE);
+        let slot = teller.begin(subject(b"a"), &running(1)).expect("there is room");
+        let reads = thread::spawn(move || look(&mut reader, b"a"));
+        teller.end(slot, Some(&ended(2)), TIME_TO_LIVE, NOW);
+        let found = reads.join().expect("it reads");
+        assert!(matches!(found, Some((1, false) | (2, true))), "{found:?}");
+    });
+}
+
+#[test]
 fn a_request_that_ends_as_its_process_does_is_found() {
     all_orders(|| {
         let Model { mut teller, mut reader } = model(WHOLE);

@@ -107,6 +107,8 @@ impl<S: Source> Reader<S> {
         let mut is_new = false;
         for number in 0..self.workers.len() {
             let mut state = [0_u64; STATE_WORDS];
+            // Whoever has left its place before is told of in words that are no older.
+            fence(Acquire);
             if !self.source.read(self.header.worker(number), &mut state) {
                 continue;
             }
