@@ -137,7 +137,7 @@ pub fn angel(site: &Site, wrap: &[OsString], worker: &Path, folder: &Folder) -> 
     let text = |path: &Path| Value::from(path.to_str().expect("a path in UTF-8"));
     let wrap: Vec<_> = wrap.iter().map(|word| text(Path::new(word))).collect();
     let environment = site.environment.iter().map(|(name, _)| name.as_str());
-    let environment: Vec<_> = environment.chain(["LD_LIBRARY_PATH", "PATH"]).collect();
+    let environment: Vec<_> = environment.chain(["LD_LIBRARY_PATH", "LD_DEBUG", "LD_DEBUG_OUTPUT", "PATH"]).collect();
     [
         ("wrapper", wrap.into()),
         ("binary", text(worker)),

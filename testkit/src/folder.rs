@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// The file of the module, as lighttpd2 looks for it.
 const MODULE: &str = "libmod_progress.so";
 
+/// What the system's loader writes is in files of this name, one for each process, with its id behind a dot.
+const LOADER: &str = "loader";
+
 /// The folder that a host runs with: its configuration, files and modules.
 pub struct Folder {
     folder: TempDir,
@@ -81,6 +84,7 @@ impl Folder {
         match host {
             Host::Lighttpd2(installed) => {
                 installed.complete(&mut command, &self.path("config"), &self.path("modules"));
+                self.listen_to_loader(&mut command);
                 if is_wrapped {
                     // What is unloaded has no names in the wrapper's findings.
                     command.arg("--module-resident");
@@ -94,13 +98,35 @@ impl Folder {
         Ok(command)
     }
 
+    /// Has the loader write which libraries it loads and unloads.
+    fn listen_to_loader(&self, command: &mut Command) {
+        command.env("LD_DEBUG", "files").env("LD_DEBUG_OUTPUT", self.path(LOADER));
+    }
+
+    /// The ids of processes that have unloaded the module.
+    pub fn unloaded(&self) -> Vec<u32> {
+        let files = self.folder.path().read_dir().into_iter().flatten().flatten();
+        let loaders = files.filter_map(|file| {
+            let name = file.file_name();
+            let process = name.to_str()?.strip_prefix(LOADER)?.strip_prefix('.')?.parse().ok()?;
+            Some((process, fs::read_to_string(file.path()).ok()?))
+        });
+        loaders.filter(|(_, text)| text.lines().any(is_unloaded)).map(|(process, _)| process).collect()
+    }
+
     fn angel(&self, site: &Site, host: &Host) -> Result<Command, String> {
         let Host::Lighttpd2(installed) = host else { return Err(format!("{host} has no angel")) };
         let mut command = Command::new(installed.angel()?);
         command.arg("-c").arg(self.path("angel")).env("LD_LIBRARY_PATH", installed.library_path());
+        self.listen_to_loader(&mut command);
         command.envs(site.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
+}
+
+/// Whether the loader says here that it takes the module out of memory: nothing of it has anything more to do.
+fn is_unloaded(line: &str) -> bool {
+    line.contains(&format!("/{MODULE} [")) && line.ends_with("destroying link map")
 }
 
 /// The command in front of the host's.
@@ -150,4 +176,18 @@ pub fn link_modules(installed: &Path, module: Option<&Path>, folder: &Path) -> i
         }
     }
     module.map_or(Ok(()), |module| symlink(module, folder.join(MODULE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_module_s_last_step_says_that_it_is_gone() {
+        let line = |module: &str, what: &str| format!("     21626:\tfile=/a/{module} [0];  {what}");
+        assert!(is_unloaded(&line(MODULE, "destroying link map")));
+        assert!(!is_unloaded(&line(MODULE, "generating link map")));
+        assert!(!is_unloaded(&line("libmod_proxy.so", "destroying link map")));
+        assert!(!is_unloaded(&format!("     21626:\tcalling fini: /a/{MODULE} [0]")));
+    }
 }
