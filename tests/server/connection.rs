@@ -1,8 +1,11 @@
-//! Several requests on a connection.
+//! Several requests on a connection, or on one that lighttpd2 uses again.
 
 use crate::sites::{self, UNKNOWN, done, error};
-use testkit::suite::Test;
-use testkit::{Backend, head};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use testkit::suite::{Need, Test};
+use testkit::{Backend, head, wait};
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("connection::a_next_request_leaves_the_finished_one_alone", kept_alive),
@@ -11,6 +14,8 @@ pub const TESTS: &[Test] = &[
     Test::with_one_worker("connection::http_1_0_is_tracked", http_1_0),
     Test::with_one_worker("connection::garbage_leaves_the_finished_one_alone", garbage),
     Test::with_one_worker("connection::a_long_one_keeps_its_numbers_apart", long),
+    Test::with_one_worker("connection::that_had_chunks_tells_no_more_than_comes", chunks)
+        .needs(&[Need::Lighttpd2("what a connection keeps of chunks is lighttpd2's own")]),
 ];
 
 fn kept_alive(workers: usize) {
@@ -117,4 +122,71 @@ fn long(workers: usize) {
             assert_eq!(client.answer().text(), done(length as u64, size));
         }
     });
+}
+
+/// lighttpd2 reads the chunks of a client from where those of another one have ended, whose connection it uses again
+/// (docs/host-faults.md).
+fn chunks(workers: usize) {
+    const ROUNDS: usize = 10;
+    const WHOLE: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
+    let before: [(&str, &[u8]); 4] = [
+        ("much is left of a chunk", b"3e8\r\nabc"),
+        ("little is left of a chunk", b"8\r\nabc"),
+        ("the size of a chunk is left", b"3\r\nabc\r\n2"),
+        ("nothing is left", WHOLE),
+    ];
+    let body = [b"64\r\n", &*vec![b'a'; 100], b"\r\n0\r\n\r\n"].concat();
+    let backend = Backend::answering();
+    let mut wrong = 0;
+    sites::proxied(workers, &backend).serve(|server| {
+        // It keeps its connection, so that it takes none of the others.
+        let mut asks = server.connect();
+        let mut when = |id: &str, expected: &dyn Fn(&Value) -> bool| {
+            wait::until(&format!("{id} is as expected"), || {
+                let answer = asks.exchange("GET", &format!("/progress-full?X-Progress-Id={id}"), b"");
+                let report: Value = serde_json::from_slice(&answer.expect("it is served").body).expect("an answer");
+                if expected(&report) { Ok(report) } else { Err(report.to_string()) }
+            })
+        };
+        let request = |id: &str| {
+            let lines = "Transfer-Encoding: chunked\r\nConnection: close\r\n";
+            head("POST", &format!("/px?X-Progress-Id={id}"), lines, None)
+        };
+        let ends = |report: &Value| report["state"] == "done" || report["state"] == "error";
+        for (number, (what, bytes)) in before.into_iter().cycle().take(before.len() * ROUNDS).enumerate() {
+            let [before, after, sized] = ["before", "after", "sized"].map(|name| format!("{name}{number}"));
+            let mut client = server.connect();
+            client.send([request(&before).as_bytes(), bytes].concat());
+            if bytes == WHOLE {
+                client.rest();
+            } else {
+                when(&before, &|report| report["received"].as_u64() >= Some(3) || ends(report));
+            }
+            drop(client);
+            when(&before, &ends);
+            let mut client = TcpStream::connect(server.address()).expect("it listens");
+            client.write_all(&[request(&after).as_bytes(), &body].concat()).expect("it is there");
+            client.set_read_timeout(Some(wait::deadline())).expect("a timeout");
+            // Otherwise it may wait for more. It may have closed it.
+            let _ = client.shutdown(Shutdown::Write);
+            let _ = client.read_to_end(&mut Vec::new());
+            // Where lighttpd2 takes it for malformed at once, nothing is tracked.
+            let told = when(&after, &|report| ends(report) || report["state"] == "unknown");
+            let received = told["received"].as_u64().unwrap_or(0);
+            assert!(received <= body.len() as u64, "{what}: more than was sent: {told}");
+            assert!(told["request_size"].as_u64().is_none_or(|size| size >= received), "{what}: {told}");
+            wrong += usize::from(told["state"] != "done" || received != 100);
+            // What says its length is read by that.
+            let mut client = server.connect();
+            client.begin_upload(&format!("/px?X-Progress-Id={sized}"), 100, 40);
+            client.send([b'a'; 60]);
+            assert_eq!(client.answer().text(), "100", "what the backend got");
+            let told = when(&sized, &ends);
+            assert_eq!(
+                (&told["state"], &told["received"], &told["request_size"]),
+                (&json!("done"), &json!(100), &json!(100))
+            );
+        }
+    });
+    println!("figure: {wrong} of {} chunked uploads that lighttpd2 has read wrongly", before.len() * ROUNDS);
 }
