@@ -91,6 +91,8 @@ struct Inner<M: Module> {
     job_reference: AtomicPtr<sys::liJobRef>,
     queue: UnsafeCell<sys::liWaitQueue>,
     element: UnsafeCell<sys::liWaitQueueElem>,
+    /// Whether the last beat has panicked.
+    has_failed: Cell<bool>,
     sources: RefCell<Sources<M>>,
     waits: Waits,
     wire: Wire,
@@ -143,6 +145,7 @@ impl<M: Module> Desks<M> {
             job_reference: AtomicPtr::default(),
             queue,
             element,
+            has_failed: Cell::new(false),
             sources: RefCell::new(Sources { places: Vec::new(), free: Vec::new() }),
             waits: Waits::default(),
             wire: Wire::default(),
@@ -425,11 +428,14 @@ unsafe extern "C" fn on_beat<M: Module>(queue: *mut sys::liWaitQueue, desk: *mut
         // It was called in its time: where the system's time was set back meanwhile, lighttpd2 would take that for too early.
         (*desk.element.get()).ts = 0.0;
         sys::li_waitqueue_pop(queue);
+        let has_failed = desk.has_failed.take();
         let goes_on = guard(
             || M::beat(plugin, Desk(desk)),
             |panic| {
                 Desk(desk).failed(panic);
-                false
+                // The next one ends what is open, unless it fails in its turn.
+                desk.has_failed.set(!has_failed);
+                !has_failed
             },
         );
         if goes_on {

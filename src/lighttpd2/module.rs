@@ -47,7 +47,8 @@ pub trait Module: Default + Send + Sync + 'static {
     /// It was [woken](Plugin::wake) at a worker, on its thread.
     fn woken(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>);
 
-    /// About a twentieth of a second has passed at a worker where it [beats](Desk::start_beating); whether it goes on.
+    /// About a twentieth of a second has passed at a worker where it [beats](Desk::start_beating); whether it goes on. Where it panics
+    /// it is called once more.
     fn beat(plugin: Plugin<'_, Self>, desk: Desk<'_, Self>) -> bool;
 
     /// The client of a response that goes on is gone, or its server gives it up.

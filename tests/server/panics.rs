@@ -1,16 +1,27 @@
-//! A panic in whatever lighttpd2 calls ends there: with the module of `tests/panics/`, which panics where it is told to.
+//! A panic in whatever lighttpd2 calls ends there: with the module of `tests/panics/`, which panics where it is told to, and with
+//! mod_progress itself as `tests/failing/` makes it.
 
+use crate::sites::UNKNOWN;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Host, Level, Line, Rule, RunningHost, Site, Step, built, wait};
+use testkit::{Backend, Client, Events, Host, Level, Line, Rule, RunningHost, Site, State, Step, built, wait};
 
 const NEEDS: &[Need] =
     &[Need::Provided(|| module().map(drop)), Need::NoWrap("what is written of a panic takes long there")];
 
-pub const TESTS: &[Test] = &[Test::with_workers("panics::end_wherever_lighttpd2_calls", everywhere).needs(NEEDS)];
+const FAILING: &[Need] = &[
+    Need::Provided(|| failing().map(drop)),
+    Need::NoWrap("what unwinds lighttpd2's stack reads below it, and what a panic has thrown is not freed"),
+];
+
+pub const TESTS: &[Test] = &[
+    Test::with_workers("panics::end_wherever_lighttpd2_calls", everywhere).needs(NEEDS),
+    Test::with_workers("panics::switch_the_module_off", switched_off).needs(FAILING),
+    Test::with_workers("panics::under_a_lock_leave_it_free", under_lock).needs(FAILING),
+];
 
 /// Where lighttpd2 comes by while it reads the configuration.
 const CONFIGURED: &[&str] = &["default", "set", "number", "boxed", "create"];
@@ -90,6 +101,7 @@ fn everywhere(workers: usize) {
     let missing: Vec<_> =
         called().into_iter().filter(|name| !HARMLESS.contains(&name.as_str()) && !passed(name)).collect();
     assert!(missing.is_empty() || workers > 1, "no panic went through {missing:?}");
+    println!("figure: {} places with {workers} workers", CONFIGURED.len() + places.len());
 }
 
 /// Lets a server run that panics at this place, so often at least, and returns its log.
@@ -163,4 +175,170 @@ fn called() -> BTreeSet<String> {
     }
     assert!(called.len() > 20, "{called:?}");
     called
+}
+
+fn failing() -> Result<PathBuf, String> {
+    built("libfailing.so")
+}
+
+/// Where mod_progress panics, and what the log says that it did.
+const OWN: &[(&str, &str)] = &[
+    ("track", "progress.track"),
+    ("response", "mod_progress"),
+    ("close", "mod_progress"),
+    ("vrclose", "mod_progress"),
+    ("tunnel_end", "mod_progress"),
+    ("tell_end", "mod_progress"),
+    ("ended", "mod_progress"),
+    ("beat", "mod_progress"),
+    ("woken", "mod_progress"),
+    ("outlet_gone", "mod_progress"),
+    ("tick", "mod_progress"),
+    ("stopping", "mod_progress"),
+];
+
+/// The answer to who asks where the module is off.
+const OFF: (u16, &str) = (404, "off");
+
+/// How often it is asked, so that each worker is.
+const ASKED: usize = 8;
+
+/// A site of mod_progress that panics where the folder has a file of that name.
+fn failing_site(workers: usize, folder: &Path, uploads: &Backend, upgrades: &Backend) -> Site {
+    let site = Site::new().workers(workers).module(&failing().expect("it was there before"));
+    let site = site.environment("FAILS", folder.to_str().expect("a path")).environment("RUST_BACKTRACE", "0");
+    let asks = [("progress.show", "/progress"), ("progress.metrics", "/metrics"), ("progress.list", "/list")];
+    asks.into_iter()
+        .fold(site, |site, (name, path)| site.rule(Rule::path(path).set(name, ()).respond(OFF.0, OFF.1)))
+        .rule(Rule::path("/stream").set("progress.stream", 50).respond(OFF.0, OFF.1))
+        .rule(Rule::path("/pg").set("progress.methods", "GET").track().proxy(upgrades.address()))
+        .rule(Rule::all().track().stream_to(uploads.address()))
+        // Of Rust, before the module hears of it.
+        .allow_log(Level::Other, "*")
+        // What is read of a request that is gone ends the stand-in.
+        .memory("guarded")
+}
+
+fn switched_off(workers: usize) {
+    let uploads = Backend::answering();
+    let upgrades = upgrading();
+    for (place, what) in OWN {
+        let (fails, store) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let site = failing_site(workers, fails.path(), &uploads, &upgrades);
+        let site = site.set("progress.store", store.path().to_str().expect("a path"));
+        let said = format!("{what}: internal error: a panic at {place}; mod_progress stays inactive from now on");
+        let site = site.expect_log(Level::Error, &said);
+        let other = Site::new().set("progress.store", store.path().to_str().expect("a path"));
+        let other = other.rule(Rule::all().show());
+        other.serve(|other| {
+            let host = Host::choose().unwrap_or_else(|error| panic!("{error}"));
+            let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
+            let mut running = begin(&server, "running");
+            other.report_when("running", |report| report.received == Some(500));
+            let mut events = Events::ask(server.connect(), "/stream?X-Progress-Id=running", "");
+            events.next_where(|report| report["received"] == 500);
+            fs::write(fails.path().join(place), "").expect("a file");
+            meets(&server);
+            if *place != "stopping" {
+                wait::until(&format!("it panics at {place}"), || {
+                    if server.log().iter().any(|line| line.text == said) { Ok(()) } else { Err("it does not") }
+                });
+                is_off(&server);
+                // Who watches comes back, and is not left waiting.
+                while events.next_event().is_some() {}
+                other.report_when("running", |report| report.state == State::Unknown);
+                complete(&mut running);
+                let mut later = server.connect();
+                later.begin_upload("/up?X-Progress-Id=later", 1000, 500);
+                complete(&mut later);
+                meets(&server);
+                is_off(&server);
+            }
+            let stopped = server.stop().unwrap_or_else(|error| panic!("{place}: {error}"));
+            stopped.assert_fine(&site);
+            let said: Vec<_> = stopped.log.iter().filter(|line| line.text.contains("internal error")).collect();
+            assert_eq!(said.len(), 1, "{place}: {said:?}");
+        });
+    }
+    println!("figure: {} places of mod_progress's own with {workers} workers", OWN.len());
+}
+
+/// A backend that upgrades, and keeps the connection.
+fn upgrading() -> Backend {
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nhello";
+    Backend::scripted(move |_| vec![Step::Send(head.as_bytes().to_vec()), Step::Hold("open")])
+}
+
+/// An upload of which half has arrived.
+fn begin(server: &RunningHost, id: &str) -> Client {
+    let mut client = server.connect();
+    client.begin_upload(&format!("/up?X-Progress-Id={id}"), 1000, 500);
+    server.report_when(id, |report| report.received == Some(500));
+    client
+}
+
+/// Sends the other half, which is answered.
+#[track_caller]
+fn complete(client: &mut Client) {
+    client.send([b'a'; 500]);
+    let answer = client.answer();
+    assert_eq!((answer.status, &*answer.text()), (200, "1000"));
+}
+
+/// Lets requests come by all that mod_progress does, which is answered all the same.
+fn meets(server: &RunningHost) {
+    let mut upload = server.connect();
+    upload.begin_upload("/up?X-Progress-Id=a", 1000, 500);
+    // Until it knows of the upload, so that its worker hears of the end, or all is off.
+    let mut events = Events::ask(server.connect(), "/stream?X-Progress-Id=a", "");
+    while events.next_event().is_some_and(|event| event.data.is_none() || event.json()["received"] != 500) {}
+    let mut leaves = server.connect();
+    leaves.request("GET", "/stream?X-Progress-Id=a", "", b"");
+    leaves.answer_head();
+    drop(leaves);
+    complete(&mut upload);
+    let mut upgraded = server.connect();
+    upgraded.request("GET", "/pg?X-Progress-Id=b", "Upgrade: echo\r\nConnection: Upgrade\r\n", b"");
+    assert_eq!(upgraded.answer_head().status, 101);
+    assert_eq!(upgraded.read(5), b"hello");
+}
+
+/// Whoever asks gets the next action's answer.
+#[track_caller]
+fn is_off(server: &RunningHost) {
+    for path in ["/progress", "/stream", "/metrics", "/list"] {
+        for id in ["running", "a", "b", "later"] {
+            for _ in 0..ASKED / 4 {
+                let answer = server.get(&format!("{path}?X-Progress-Id={id}"));
+                assert_eq!((answer.status, &*answer.text()), OFF, "{path} of {id}");
+            }
+        }
+    }
+}
+
+fn under_lock(workers: usize) {
+    let (fails, uploads) = (tempfile::tempdir().expect("a folder"), Backend::answering());
+    let site = failing_site(workers, fails.path(), &uploads, &upgrading());
+    let [poll, end] = ["progress.show", "mod_progress"].map(|what| format!("{what}: internal error: a panic at read"));
+    let end = end + "; mod_progress stays inactive from now on";
+    let site = site.expect_log(Level::Error, &poll).expect_log(Level::Error, &end);
+    site.serve(|server| {
+        let mut client = begin(server, "a");
+        let fail = || fs::write(fails.path().join("read"), "").expect("a file");
+        fail();
+        let answer = server.get("/progress?X-Progress-Id=a");
+        assert_eq!((answer.status, &*answer.text()), OFF);
+        // That was the poll's alone.
+        complete(&mut client);
+        assert_eq!(server.report_at_end("a").state, State::Done);
+        assert_eq!(server.progress("nobody"), UNKNOWN);
+        let mut client = begin(server, "b");
+        fail();
+        complete(&mut client);
+        wait::until("it is off", || match server.get("/progress?X-Progress-Id=b").status {
+            404 => Ok(()),
+            status => Err(status.to_string()),
+        });
+        is_off(server);
+    });
 }
