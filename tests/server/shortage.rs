@@ -8,19 +8,30 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Engine, EngineKind, Host, Level, Report, Rule, RunningHost, Site, State, head, output, wait};
+use testkit::{
+    Backend, Client, Engine, EngineKind, Host, Level, Line, Process, Report, Rule, RunningHost, Signal, Site, State,
+    head, output, wait,
+};
 
 /// Of a file system that is mounted for one process.
 const MOUNTS: &[Need] = &[Need::Provided(can_mount), Need::NoWrap("the mount is in front itself")];
+
+/// Of one that becomes read-only.
+const BREAKS: &[Need] = &[Need::Provided(can_break), Need::NoWrap("the mount is in front itself")];
+
+const DESCRIPTORS: &[Need] = &[Need::Program("prlimit"), Need::NoWrap("the wrapper needs some itself")];
 
 pub const TESTS: &[Test] = &[
     Test::with_workers("shortage::of_memory", memory).needs(clocks::NEEDS),
     Test::with_workers("shortage::of_room_for_the_store", room).needs(MOUNTS),
     Test::with_one_worker("shortage::no_room_for_the_store_at_all", no_room).needs(MOUNTS),
     Test::with_one_worker("shortage::a_store_that_cannot_be_written_to_is_refused", read_only).needs(MOUNTS),
-    Test::with_workers("shortage::of_descriptors", descriptors)
-        .needs(&[Need::Program("prlimit"), Need::NoWrap("the wrapper needs some itself")]),
+    Test::with_workers("shortage::of_room_lasts_until_a_stop", full_at_stop).needs(MOUNTS),
+    Test::with_workers("shortage::a_read_only_file_system_lasts_until_a_stop", read_only_at_stop).needs(BREAKS),
+    Test::with_workers("shortage::of_descriptors_lasts_until_a_stop", descriptors_at_stop).needs(DESCRIPTORS),
+    Test::with_workers("shortage::of_descriptors", descriptors).needs(DESCRIPTORS),
     Test::with_workers("shortage::of_descriptors_for_an_engine", engine).needs(&[
         Need::Program("prlimit"),
         Need::Engine(EngineKind::Redis),
@@ -32,6 +43,9 @@ const REQUESTS: usize = 300;
 
 /// Until then a host has tried to get to its engine again.
 const TRIES: Duration = Duration::from_millis(2_500);
+
+/// How long lighttpd2 may take to stop: it gives what is open five seconds.
+const STOP: Duration = Duration::from_secs(9);
 
 /// Descriptors that suffice.
 const MANY: usize = 1024;
@@ -194,6 +208,170 @@ fn descriptors(workers: usize) {
     let stopped = server.stop().unwrap_or_else(|error| panic!("{error}"));
     let own: Vec<_> = stopped.log.iter().filter(|line| line.text.contains("progress.")).collect();
     assert!(stopped.status.success() && own.is_empty(), "{own:?}");
+}
+
+/// Where a file system is mounted for those that are run there.
+struct Mounted(Process);
+
+impl Mounted {
+    /// Mounts one at `store`, by this script.
+    fn new(store: &Path, script: &str, image: &Path) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{script} && echo mounted && exec tail -f /dev/null")]);
+        let mut process = Process::start(command_at(command, store, image)).unwrap_or_else(|error| panic!("{error}"));
+        let is_mounted =
+            |process: &Process| if process.output().is_empty() { Err(String::from("it is not")) } else { Ok(()) };
+        process.until("it is mounted", is_mounted).unwrap_or_else(|error| panic!("{error}"));
+        Self(process)
+    }
+
+    /// The command with which something is run there.
+    fn enter(&self) -> Vec<String> {
+        ["nsenter", "-t", &self.0.id().to_string(), "-m"].map(String::from).to_vec()
+    }
+
+    /// Runs a script there.
+    fn run(&self, script: &str, store: &Path, image: &Path) {
+        let words = self.enter();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["sh", "-c", script]);
+        let output = output(command_at(command, store, image)).expect("it can be run");
+        assert!(output.status.success(), "{script}: {output:?}");
+    }
+}
+
+fn command_at(mut command: Command, store: &Path, image: &Path) -> Command {
+    command.arg(store).arg(image);
+    command
+}
+
+/// A server is stopped while something is missing that it had before; when that is there again, the next one knows what was known.
+fn stops_without(
+    workers: usize,
+    store: &Path,
+    mounted: Option<&Mounted>,
+    begin: impl FnOnce(&RunningHost, &mut Client),
+    end: impl FnOnce(),
+) {
+    let backend = Backend::answering();
+    let plain = polled(workers, store).set("progress.ttl", 300);
+    let plain = plain.rule(Rule::path("/up").track().stream_to(backend.address()));
+    let plain = plain.rule(Rule::all().track().respond(200, "x"));
+    let plain = match mounted {
+        Some(mounted) => plain.wrap(mounted.enter()),
+        None => plain,
+    };
+    // What lighttpd2 says of connections that it cannot take.
+    let site = plain.clone().allow_log(Level::Error, "*").allow_log(Level::Warning, "*");
+    let server = started(&site);
+    assert_eq!(known(&server, "before"), REQUESTS);
+    let mut client = server.connect();
+    client.begin_upload("/up?X-Progress-Id=running", 1_000, 10);
+    server.report_when("running", |report| report.received == Some(10));
+    let mut asks = server.connect();
+    begin(&server, &mut asks);
+    let stopped = server.end(Signal::TERM, STOP.mul_f64(wait::patience())).unwrap_or_else(|error| panic!("{error}"));
+    stopped.assert_fine(&site);
+    let own = |line: &Line| line.text.contains("progress.") && !line.text.contains("there is no room");
+    assert!(!stopped.log.iter().any(own), "{:?}", stopped.log);
+    let lacks_room = stopped.log.iter().any(|line| line.text.contains("there is no room"));
+    end();
+    plain.serve(|next| {
+        for number in 0..REQUESTS {
+            assert_eq!(next.report(&format!("before{number}")).state, State::Done, "{number}");
+            // Not all of these were recorded.
+            let state = next.report(&format!("without{number}")).state;
+            assert!(matches!(state, State::Done | State::Unknown), "{number}: {state:?}");
+        }
+        let state = next.report("running").state;
+        // It ended as the server stopped: where there was no room, nobody knows how.
+        assert!(state == State::Error || lacks_room && state == State::Unknown, "{state:?}");
+        assert_eq!(known(next, "after"), REQUESTS);
+    });
+}
+
+fn full_at_stop(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let store = store.path();
+    let mounted = Mounted::new(store, "mount -t tmpfs -o mode=700,size=4m tmpfs \"$0\"", store);
+    stops_without(
+        workers,
+        store,
+        Some(&mounted),
+        |server, _| {
+            mounted.run("! cat /dev/zero > \"$0/filler\" 2> /dev/null", store, store);
+            assert_eq!(known(server, "without"), REQUESTS);
+            // Some room is there already.
+            wait::until("that is said", || {
+                server.many(REQUESTS, |_| head("POST", "/t?X-Progress-Id=more", "", Some(0)));
+                if lines(server, "there is no room") > 0 { Ok(()) } else { Err("it is not") }
+            });
+        },
+        || mounted.run("rm \"$0/filler\"", store, store),
+    );
+}
+
+/// Makes a file system in a file and mounts it, so that it is read-only from the first error on.
+const MOUNT: &str = "mount -o loop,errors=remount-ro \"$1\" \"$0\" && chmod 700 \"$0\"";
+/// Makes it read-only, as an error of the disk does, when all is written that there is.
+const BREAK: &str = "sync -f \"$0\" && device=$(findmnt -no SOURCE \"$0\") && \
+    echo 1 > \"/sys/fs/ext4/${device##*/}/trigger_fs_error\" && ! touch \"$0/new\" 2> /dev/null";
+/// Mounts it anew.
+const REPAIR: &str = "umount \"$0\" && { fsck.ext4 -fy \"$1\" > /dev/null 2>&1 || [ $? = 1 ]; } && ";
+
+fn image() -> NamedTempFile {
+    let image = NamedTempFile::new().expect("a file");
+    image.as_file().set_len(32 << 20).expect("a size");
+    let mut command = Command::new("mkfs.ext4");
+    command.arg("-q").arg(image.path());
+    assert!(output(command).is_ok_and(|output| output.status.success()), "a file system");
+    image
+}
+
+fn can_break() -> Result<(), String> {
+    testkit::find_program("mkfs.ext4")?;
+    let (store, image) = (tempfile::tempdir().expect("a folder"), image());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &format!("{MOUNT} && {BREAK}")]);
+    match output(command_at(command, store.path(), image.path())) {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err(String::from("no file system can be made read-only here")),
+    }
+}
+
+fn read_only_at_stop(workers: usize) {
+    let (store, image) = (tempfile::tempdir().expect("a folder"), image());
+    let (store, image) = (store.path(), image.path());
+    let mounted = Mounted::new(store, MOUNT, image);
+    stops_without(
+        workers,
+        store,
+        Some(&mounted),
+        |server, _| {
+            mounted.run(BREAK, store, image);
+            assert_eq!(known(server, "without"), REQUESTS);
+        },
+        || mounted.run(&format!("{REPAIR}{MOUNT}"), store, image),
+    );
+}
+
+fn descriptors_at_stop(workers: usize) {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut held = Vec::new();
+    stops_without(
+        workers,
+        store.path(),
+        None,
+        |server, client| {
+            limit(server, None);
+            held.extend((0..20).map(|_| server.connect()));
+            for number in 0..REQUESTS {
+                let answer = client.exchange("POST", &format!("/t?X-Progress-Id=without{number}"), b"");
+                assert_eq!(answer.expect("it is served").status, 200);
+            }
+        },
+        || {},
+    );
 }
 
 fn engine(workers: usize) {
