@@ -89,6 +89,7 @@ fn streams(workers: usize) {
         for round in ["first", "second"] {
             nobody_is_left(server, round);
         }
+        println!("figure: {count} streams with {workers} workers");
     });
 }
 

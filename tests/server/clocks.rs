@@ -2,6 +2,7 @@
 
 use crate::share::{self, Secret};
 use crate::sites::{UNKNOWN, full, full_when};
+use crate::tried;
 use progress::FORMATS;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -125,6 +126,7 @@ fn between_questions(workers: usize) {
     assert_eq!(server.post("/up?X-Progress-Id=a", b"hello").status, 200);
     events.next_named("end");
     server.stop().expect("it stops");
+    tried("ways of clocks", "between questions");
 }
 
 /// Lets clocks go wrong so far, and well again, in turn.
@@ -177,6 +179,7 @@ fn fault(workers: usize, clocks: &[u8], kind: i64, all: &[i64]) {
     }
     let stopped = server.end(Signal::TERM, STOP.mul_f64(wait::patience()));
     stopped.unwrap_or_else(|error| panic!("{error}")).assert_fine(&site);
+    tried("ways of clocks", format!("{clocks:?} {kind} {all:?}"));
 }
 
 /// An upload that goes on, a little at a time.

@@ -58,7 +58,9 @@ mod tls;
 mod upgrade;
 mod upload;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use testkit::suite::{self, Test};
 
 const ALL: &[&[Test]] = &[
@@ -106,6 +108,19 @@ const ALL: &[&[Test]] = &[
 /// Tests mostly wait, so that more of them than processors can run at once.
 const THREADS: usize = 4;
 
+/// What tests have tried of what there is of a kind, whatever else they did so with.
+static TRIED: Mutex<BTreeMap<&str, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+
+/// A test has tried this one of its kind.
+fn tried(kind: &'static str, which: impl Into<String>) {
+    let mut all = TRIED.lock().expect("nobody panics with it");
+    all.entry(kind).or_default().insert(which.into());
+}
+
 fn main() -> ExitCode {
-    suite::run_on_host("server", ALL, THREADS).exit_code()
+    let conclusion = suite::run_on_host("server", ALL, THREADS);
+    for (kind, all) in &*TRIED.lock().expect("nobody panics with it") {
+        println!("figure: {} {kind}", all.len());
+    }
+    conclusion.exit_code()
 }

@@ -2,6 +2,7 @@
 //! mod_progress itself as `tests/failing/` makes it.
 
 use crate::sites::UNKNOWN;
+use crate::tried;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ fn everywhere(workers: usize) {
     for place in CONFIGURED {
         let checked = site(workers, place, &backend).check();
         assert!(!checked.status.success() && times(&checked.log, place) == 1, "{place}: {checked:?}");
+        tried("places where a module panics", *place);
         log.extend(checked.log);
     }
     let places: Vec<_> = RUNNING.iter().copied().chain(STOPPED.iter().map(|place| (*place, 0))).collect();
@@ -101,7 +103,6 @@ fn everywhere(workers: usize) {
     let missing: Vec<_> =
         called().into_iter().filter(|name| !HARMLESS.contains(&name.as_str()) && !passed(name)).collect();
     assert!(missing.is_empty() || workers > 1, "no panic went through {missing:?}");
-    println!("figure: {} places with {workers} workers", CONFIGURED.len() + places.len());
 }
 
 /// Lets a server run that panics at this place, so often at least, and returns its log.
@@ -117,6 +118,7 @@ fn run(workers: usize, (place, expected): (&str, usize), backend: &Backend) -> V
     let stopped = server.stop().unwrap_or_else(|error| panic!("{place}: {error}"));
     stopped.assert_fine(&site);
     assert!(times(&stopped.log, place) > 0, "{place}: {:?}", stopped.log);
+    tried("places where a module panics", place);
     stopped.log
 }
 
@@ -258,9 +260,9 @@ fn switched_off(workers: usize) {
             stopped.assert_fine(&site);
             let said: Vec<_> = stopped.log.iter().filter(|line| line.text.contains("internal error")).collect();
             assert_eq!(said.len(), 1, "{place}: {said:?}");
+            tried("places where mod_progress panics", *place);
         });
     }
-    println!("figure: {} places of mod_progress's own with {workers} workers", OWN.len());
 }
 
 /// A backend that upgrades, and keeps the connection.

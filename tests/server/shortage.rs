@@ -4,6 +4,7 @@ use crate::clocks::{self, Faulty};
 use crate::metrics::metrics;
 use crate::share::{self, Secret};
 use crate::sites::UNKNOWN;
+use crate::tried;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 use testkit::suite::{Need, Test};
 use testkit::{
-    Backend, Client, Engine, EngineKind, Host, Level, Line, Process, Report, Rule, RunningHost, Signal, Site, State,
-    head, output, wait,
+    Backend, Client, Engine, EngineKind, Host, Level, Process, Report, Rule, RunningHost, Signal, Site, State, head,
+    output, wait,
 };
 
 /// Of a file system that is mounted for one process.
@@ -100,6 +101,7 @@ fn memory(workers: usize) {
             }
         });
     });
+    tried("shortages", "of memory");
 }
 
 /// Whether a file system can be mounted that other processes do not see.
@@ -152,6 +154,7 @@ fn room(workers: usize) {
         });
         assert_eq!(lines(server, "there is no room"), 1);
     });
+    tried("shortages", "of room");
 }
 
 fn no_room(workers: usize) {
@@ -159,6 +162,7 @@ fn no_room(workers: usize) {
     let site = mounted(site(workers, store.path()), store.path(), "size=4k")
         .expect_log(Level::Error, "progress.store: there is no file for this process: No space left on device *");
     site.serve(|server| assert_eq!(known(server, "a"), REQUESTS));
+    tried("shortages", "of any room");
 }
 
 fn read_only(workers: usize) {
@@ -168,6 +172,7 @@ fn read_only(workers: usize) {
         line.level == Level::Error && line.text.contains("expected a directory that can be written to: Read-only")
     });
     assert!(!checked.status.success() && is_said, "{checked:?}");
+    tried("shortages", "of a file system to write to");
 }
 
 /// Lets a host have so many descriptors; without a number, no more than it has.
@@ -208,6 +213,7 @@ fn descriptors(workers: usize) {
     let stopped = server.stop().unwrap_or_else(|error| panic!("{error}"));
     let own: Vec<_> = stopped.log.iter().filter(|line| line.text.contains("progress.")).collect();
     assert!(stopped.status.success() && own.is_empty(), "{own:?}");
+    tried("shortages", "of descriptors");
 }
 
 /// Where a file system is mounted for those that are run there.
@@ -272,9 +278,9 @@ fn stops_without(
     begin(&server, &mut asks);
     let stopped = server.end(Signal::TERM, STOP.mul_f64(wait::patience())).unwrap_or_else(|error| panic!("{error}"));
     stopped.assert_fine(&site);
-    let own = |line: &Line| line.text.contains("progress.") && !line.text.contains("there is no room");
-    assert!(!stopped.log.iter().any(own), "{:?}", stopped.log);
-    let lacks_room = stopped.log.iter().any(|line| line.text.contains("there is no room"));
+    let own = stopped.log.iter().filter(|line| line.text.contains("progress."));
+    let (lacks_room, own): (Vec<_>, Vec<_>) = own.partition(|line| line.text.contains("there is no room"));
+    assert!(own.is_empty(), "{own:?}");
     end();
     plain.serve(|next| {
         for number in 0..REQUESTS {
@@ -285,7 +291,7 @@ fn stops_without(
         }
         let state = next.report("running").state;
         // It ended as the server stopped: where there was no room, nobody knows how.
-        assert!(state == State::Error || lacks_room && state == State::Unknown, "{state:?}");
+        assert!(state == State::Error || !lacks_room.is_empty() && state == State::Unknown, "{state:?}");
         assert_eq!(known(next, "after"), REQUESTS);
     });
 }
@@ -309,6 +315,7 @@ fn full_at_stop(workers: usize) {
         },
         || mounted.run("rm \"$0/filler\"", store, store),
     );
+    tried("shortages", "of room at a stop");
 }
 
 /// Makes a file system in a file and mounts it, so that it is read-only from the first error on.
@@ -353,6 +360,7 @@ fn read_only_at_stop(workers: usize) {
         },
         || mounted.run(&format!("{REPAIR}{MOUNT}"), store, image),
     );
+    tried("shortages", "of a file system to write to at a stop");
 }
 
 fn descriptors_at_stop(workers: usize) {
@@ -372,6 +380,7 @@ fn descriptors_at_stop(workers: usize) {
         },
         || {},
     );
+    tried("shortages", "of descriptors at a stop");
 }
 
 fn engine(workers: usize) {
@@ -401,4 +410,5 @@ fn engine(workers: usize) {
         assert_eq!(server.post("/up?X-Progress-Id=a", b"hello").status, 200);
         server.report_when("a", |report| report.received == Some(5));
     });
+    tried("shortages", "of descriptors for an engine");
 }
