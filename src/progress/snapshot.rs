@@ -135,7 +135,8 @@ impl Snapshot {
             Phase::Receiving => self.numbers.request_size()?.saturating_sub(self.numbers.received()),
             Phase::Waiting => return None,
             Phase::Sending => match self.response {
-                Response::Sized(size) => size.saturating_sub(self.numbers.sent()),
+                // What its chunks add was not in the size that was declared.
+                Response::Sized(_) => self.numbers.response_size().saturating_sub(self.numbers.sent()),
                 Response::Awaited | Response::Begun => return None,
             },
         };
@@ -275,6 +276,7 @@ mod tests {
             (running(late, Response::Awaited), Phase::Waiting, None),
             (running(early, Response::Begun), Phase::Sending, None),
             (running(late.expecting(1_026), Response::Sized(1_026)), Phase::Sending, Some(11)),
+            (running(late.expecting(1_126), Response::Sized(25)), Phase::Sending, Some(12)),
         ];
         for (snapshot, phase, remaining) in cases {
             assert_eq!((snapshot.phase(), snapshot.remaining()), (Some(phase), remaining), "{snapshot:?}");
