@@ -1,11 +1,12 @@
 //! What is answered, read back by parsers that know nothing of how it was written.
 
+use crate::queries::names;
 use crate::{Cost, Input, Target};
 use progress::{
-    About, Counters, Details, End, Entries, FORMATS as ALL, Format, Key, List, ListQuery, Numbers, Parts, RequestId,
-    Response, Side, Snapshot, State, Table, TimeToLive, Timestamp,
+    About, Counters, Details, End, Entries, FORMATS as ALL, Format, Key, List, ListQuery, Numbers, Outcome, Parts,
+    RequestId, Response, Side, Snapshot, Statuses, Table, TimeToLive, Timestamp,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub const FORMATS: Target = Target {
@@ -15,14 +16,14 @@ pub const FORMATS: Target = Target {
         let mut input = Input::new(input);
         // Whoever asks, asks for an id.
         let id = Some(input.piece()).filter(|id| !id.is_empty()).unwrap_or(b"-");
-        let (snapshot, now) = snapshot(&mut input);
+        let known = Known::new(&mut input);
         let query = input.rest();
         for format in ALL {
             let callback = format.callback.and_then(|callback| callback.name(query, callback.key));
-            let about = About { callback, ..about(snapshot.as_ref(), id, now) };
+            let about = About { callback, ..known.about(id) };
             let text =
                 String::from_utf8(format.write(&about)).unwrap_or_else(|error| panic!("{}: {error}", format.name));
-            check(format, &about, &text);
+            check(format, &known, &about, &text);
         }
     },
     cost: Cost::Some,
@@ -81,32 +82,178 @@ impl Counters for Fixed {
     }
 }
 
-/// A snapshot, or none, of any numbers, and a time.
-pub fn snapshot(input: &mut Input<'_>) -> (Option<Snapshot>, Timestamp) {
-    let is_known = input.byte() % 8 > 0;
-    let words = [(); 8].map(|()| input.word());
-    (is_known.then(|| Snapshot::from_words(words)), Timestamp(input.word()))
+/// What is known of a request, if anything is, and what an answer goes by besides.
+pub struct Known {
+    snapshot: Option<Snapshot>,
+    now: Timestamp,
+    /// What `progress.success` names, if anything.
+    named: Option<&'static str>,
+    success: Option<Statuses>,
 }
 
-pub fn about<'a>(snapshot: Option<&'a Snapshot>, id: &'a [u8], now: Timestamp) -> About<'a> {
-    About { snapshot, id, details: None, callback: None, success: None, now, unix_time }
+impl Known {
+    pub fn new(input: &mut Input<'_>) -> Self {
+        let is_known = input.byte() % 8 > 0;
+        let named = ["", "2xx", "4xx", "302", "404"][usize::from(input.byte() % 5)];
+        let named = Some(named).filter(|named| !named.is_empty());
+        // So that small numbers are as frequent as large ones.
+        let shift = input.byte() % 64;
+        let mut words = [(); 8].map(|()| input.word());
+        words[..7].iter_mut().for_each(|word| *word >>= shift);
+        let now = Timestamp(input.word() >> shift);
+        let snapshot = is_known.then(|| Snapshot::from_words(words)).map(|snapshot| Snapshot {
+            // As the table has them.
+            numbers: snapshot.response.of(snapshot.numbers),
+            outcome: snapshot.outcome.map(|outcome| Outcome { status: outcome.status.rem_euclid(600), ..outcome }),
+            ..snapshot
+        });
+        let success =
+            named.map(|named| Statuses::UPGRADED.with_named(named.as_bytes()).expect("it is a status, or a class"));
+        Self { snapshot, now, named, success }
+    }
+
+    pub fn about<'a>(&'a self, id: &'a [u8]) -> About<'a> {
+        let Self { snapshot, now, success, .. } = self;
+        let (snapshot, success) = (snapshot.as_ref(), success.as_ref());
+        About { snapshot, id, details: None, callback: None, success, now: *now, unix_time }
+    }
+
+    /// The state that README says it is in, where 3xx is `done` or is not.
+    fn state(&self, has_redirects: bool) -> &'static str {
+        let Some(snapshot) = self.snapshot else { return "unknown" };
+        let Some(Outcome { status, end, .. }) = snapshot.outcome else { return "running" };
+        let is_good = match self.named {
+            Some(named) => names(named, status),
+            None => status / 100 == 2 || status / 100 == 3 && has_redirects,
+        };
+        if end == End::Whole && (is_good || status == 101) { "done" } else { "error" }
+    }
+
+    /// All that README says of the format `full`.
+    pub fn full(&self) -> Value {
+        let state = self.state(true);
+        let Some(Snapshot { numbers, began, response, rate, outcome }) = self.snapshot else {
+            return json!({ "state": state });
+        };
+        let [received, sent, size] = [numbers.received(), numbers.sent(), numbers.response_size()];
+        let is_sized = matches!(response, Response::Sized(_));
+        let phase = match response {
+            _ if outcome.is_some() => None,
+            Response::Begun | Response::Sized(_) => Some("sending"),
+            Response::Awaited if numbers.request_size() == Some(received) => Some("waiting"),
+            Response::Awaited => Some("receiving"),
+        };
+        let elapsed = outcome.map_or(self.now, |outcome| outcome.ended).0.saturating_sub(began.0);
+        let rate = match outcome {
+            None => rate,
+            Some(_) if elapsed == 0 => None,
+            Some(_) => {
+                let rate = u128::from(received.saturating_add(sent)) * 1_000 / u128::from(elapsed);
+                Some(rate.min(u64::MAX.into()) as u64)
+            }
+        };
+        let left = match phase {
+            Some("receiving") => numbers.request_size().map(|size| size - received),
+            Some("sending") => is_sized.then(|| size - sent),
+            _ => None,
+        };
+        let remaining = left.zip(rate.filter(|rate| *rate > 0)).map(|(left, rate)| left.div_ceil(rate));
+        let reason = outcome.filter(|_| state == "error").map(|outcome| match outcome.end {
+            End::Whole => "status",
+            End::BrokenOff(Side::Client) => "client",
+            End::BrokenOff(Side::Server) => "server",
+            End::BrokenOff(Side::Timeout) => "timeout",
+        });
+        let elapsed = format!("{}.{:03}", elapsed / 1_000, elapsed % 1_000);
+        object([
+            ("state", json!(state)),
+            ("phase", json!(phase)),
+            ("received", json!(received)),
+            ("request_size", json!(numbers.request_size())),
+            ("sent", json!(sent)),
+            ("response_size", json!(is_sized.then_some(size))),
+            ("status", json!(outcome.map(|outcome| outcome.status).filter(|status| *status != 0))),
+            ("elapsed", serde_json::from_str(&elapsed).expect("a number")),
+            ("rate", json!(rate)),
+            ("remaining", json!(remaining)),
+            ("reason", json!(reason)),
+        ])
+    }
+
+    /// What README says of `json` and those like it.
+    fn like_json(&self) -> Value {
+        let state = self.state(false);
+        let Some(Snapshot { numbers, outcome, .. }) = self.snapshot else { return json!({ "state": state }) };
+        if let ("error", Some(Outcome { status, .. })) = (state, outcome) {
+            return json!({ "state": state, "status": status });
+        }
+        object([
+            ("state", json!(state)),
+            ("received", json!(numbers.received())),
+            ("sent", json!(numbers.sent())),
+            ("request_size", json!(numbers.request_size())),
+            ("response_size", json!(numbers.response_size())),
+        ])
+    }
+
+    /// What README says of other servers' formats, but that they are JSON.
+    fn like_others(&self) -> Value {
+        let Some(Snapshot { numbers, outcome, .. }) = self.snapshot else { return json!({ "state": "starting" }) };
+        match (self.state(true), outcome) {
+            ("running", _) => {
+                let size = numbers.request_size().map_or(json!(-1), |size| json!(size));
+                json!({ "state": "uploading", "received": numbers.received(), "size": size })
+            }
+            ("error", Some(Outcome { status, end, .. })) => {
+                let is_told = end == End::Whole || status >= 400;
+                json!({ "state": "error", "status": if is_told { status } else { 400 } })
+            }
+            (state, _) => json!({ "state": state }),
+        }
+    }
+
+    /// The same, and what Apache's module tells besides.
+    fn like_apache(&self, id: &[u8]) -> Value {
+        let mut value = self.like_others();
+        value["uuid"] = json!(String::from_utf8_lossy(id));
+        let Some(Snapshot { numbers, began, outcome, .. }) = self.snapshot else { return value };
+        let state = self.state(true);
+        if state == "error" {
+            return value;
+        }
+        let seconds = outcome.map_or(self.now, |outcome| outcome.ended).0.saturating_sub(began.0) / 1_000;
+        let speed = numbers.received().checked_div(seconds).unwrap_or(0);
+        value["size"] = numbers.request_size().map_or(json!(-1), |size| json!(size));
+        value["speed"] = json!(speed);
+        value["started_at"] = json!(unix_time(began));
+        match outcome {
+            Some(outcome) => value["completed_at"] = json!(unix_time(outcome.ended)),
+            None => {
+                let takes = numbers.request_size().and_then(|size| size.checked_div(speed)).unwrap_or(0);
+                value["eta"] = json!((unix_time(began) + takes).max(unix_time(self.now) + 1));
+            }
+        }
+        value
+    }
+}
+
+/// An object of those members that are known.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    members.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 fn unix_time(moment: Timestamp) -> u64 {
     moment.0 / 1_000
 }
 
-/// An answer is what its format says, and calls nothing but what it was told to.
-fn check(format: &Format, about: &About<'_>, text: &str) {
+/// An answer is what its format says, tells what is known, and calls nothing but what it was told to.
+fn check(format: &Format, known: &Known, about: &About<'_>, text: &str) {
     let name = format.name;
+    if name == "lighttpd-1.4" {
+        return check_xml(&known.like_others(), text);
+    }
     let called = about.callback.map(|callback| std::str::from_utf8(callback).expect("a name is text"));
     let inner = match (name, called) {
-        ("lighttpd-1.4", _) => {
-            if text.starts_with('<') {
-                roxmltree::Document::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-            }
-            return;
-        }
         ("legacy", _) => between(text, "new Object(", ")"),
         ("jsonp", Some(function)) => between(text, &format!("{function}("), ")"),
         (_, Some(function)) => between(text, &format!("{function}("), ");\r\n"),
@@ -117,23 +264,32 @@ fn check(format: &Format, about: &About<'_>, text: &str) {
     let json =
         if name == "nginx-java" || name == "lighttpd-1.5" { inner.replace('\'', "\"") } else { inner.to_string() };
     let value: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
-    let state = value["state"].as_str().unwrap_or_else(|| panic!("{name}: {text}"));
-    let expected = match (format.state(about), name) {
-        (State::Unknown, "json" | "jsonp" | "legacy" | "dump" | "full") => "unknown",
-        (State::Unknown, _) => "starting",
-        (State::Running, "json" | "jsonp" | "legacy" | "dump" | "full") => "running",
-        (State::Running, _) => "uploading",
-        (State::Done, _) => "done",
-        (State::Error, _) => "error",
+    let expected = match name {
+        "json" | "jsonp" | "legacy" | "dump" => known.like_json(),
+        "full" => known.full(),
+        "apache" => known.like_apache(about.id),
+        _ => known.like_others(),
     };
-    assert_eq!(state, expected, "{name}: {text}");
-    for member in ["received", "sent", "request_size", "response_size"] {
-        let number = &value[member];
-        assert!(number.is_null() || number.is_u64(), "{name}: {text}");
-    }
-    if let (Some(sent), Some(size)) = (value["sent"].as_u64(), value["response_size"].as_u64()) {
+    assert_eq!(value, expected, "{name}: {text}");
+    let told = |member: &str| value[member].as_u64();
+    if let (Some(sent), Some(size)) = (told("sent"), told("response_size")) {
         assert!(sent <= size, "{name}: {text}");
     }
+    if let (Some(received), Some(size)) = (told("received"), told("request_size").or(told("size"))) {
+        assert!(received <= size, "{name}: {text}");
+    }
+}
+
+/// That of lighttpd 1.4 tells of what runs, and knows nothing else.
+fn check_xml(expected: &Value, text: &str) {
+    if expected["state"] != "uploading" {
+        return assert_eq!(text, "not in progress");
+    }
+    let document = roxmltree::Document::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(document.root_element().tag_name().name(), "upload", "{text}");
+    let members = document.root_element().children().map(|node| (node.tag_name().name(), node.text().unwrap_or("")));
+    let [received, size] = [&expected["received"], &expected["size"]].map(Value::to_string);
+    assert_eq!(members.collect::<Vec<_>>(), [("size", &*size), ("received", &*received)], "{text}");
 }
 
 #[track_caller]

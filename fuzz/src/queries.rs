@@ -56,16 +56,20 @@ pub const STATUSES: Target = Target {
     run: |text| {
         if let Ok(statuses) = Statuses::none().with_named(text) {
             let named = std::str::from_utf8(text).expect("what is a status is text");
-            let expected = |status: i32| match named.strip_suffix("xx") {
-                Some(class) => (status / 100).to_string() == class,
-                None => status.to_string() == named,
-            };
-            let are_equal = (0..1_000).all(|status| statuses.has(status) == expected(status));
+            let are_equal = (0..1_000).all(|status| statuses.has(status) == names(named, status));
             assert!(are_equal, "{named}");
         }
     },
     cost: Cost::Little,
 };
+
+/// Whether a name of a status, or of a class of them, is one of this status.
+pub fn names(named: &str, status: i32) -> bool {
+    match named.strip_suffix("xx") {
+        Some(class) => (status / 100).to_string() == class,
+        None => status.to_string() == named,
+    }
+}
 
 /// What the reference says of an id in a query string, as directly as it can be written.
 fn naive_id(query: &[u8]) -> Option<&[u8]> {

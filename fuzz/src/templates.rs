@@ -1,6 +1,6 @@
 //! Answers that the configuration spells out.
 
-use crate::formats::{about, snapshot};
+use crate::formats::Known;
 use crate::{Cost, Input, Target};
 use progress::Template;
 
@@ -43,8 +43,8 @@ pub const TEMPLATES: Target = Target {
         let members = ["type", "unknown", "running", "done", "error"].map(str::as_bytes).into_iter().zip(texts);
         let template = Template::new(members);
         let id = input.piece();
-        let (snapshot, now) = snapshot(&mut input);
-        let about = about(snapshot.as_ref(), id, now);
+        let known = Known::new(&mut input);
+        let about = known.about(id);
         match template {
             // Numbers have 20 digits, an id becomes six times as long, and a name of a function is short.
             Ok(template) => {
