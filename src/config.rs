@@ -1,6 +1,5 @@
 //! Values of the configuration.
 
-use crate::cors::Origins;
 use crate::refusals::{ActionError, MethodsError, NumberError, OptionError};
 use crate::shared::{Plugin, Progress};
 use crate::show::Form;
@@ -9,7 +8,9 @@ use lighttpd2::{
     BooleanOption, Boxed, BoxedOption, Method, NumberOption, OptionKind, OptionRow, Pattern, Refusal, Server, Type,
     VRequest, Value,
 };
-use progress::{Entries, Format, Interval, OutOfRange, Range, Statuses, Template, TimeToLive, Watchers};
+use progress::{
+    Entries, Format, Interval, NoOrigin, Origins, OutOfRange, Range, Statuses, Template, TimeToLive, Watchers,
+};
 
 /// All options.
 pub const OPTIONS: &[OptionRow] = &[
@@ -259,33 +260,8 @@ fn parse_cors(_: Server, value: Value<'_>) -> Result<Option<Boxed>, Refusal> {
         Ok(origin.to_vec())
     })?;
     let Some(origins) = origins else { return Ok(None) };
-    if origins == [b"*"] {
-        return Ok(Some(Box::new(Origins::Any)));
-    }
-    match origins.iter().find(|origin| !is_origin(origin)) {
-        Some(wrong) => Err(OptionError::Unusable { option, accepted, got: wrong.clone() }.into()),
-        None => Ok(Some(Box::new(Origins::These(origins)))),
-    }
-}
-
-/// Whether browsers could send it as an origin: a scheme, a host, a port unless it is the scheme's own, and no path.
-fn is_origin(text: &[u8]) -> bool {
-    let Some((scheme, rest)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once("://")) else {
-        return false;
-    };
-    let end = rest.find(']').map(|end| end + 1).or(rest.find(':')).unwrap_or(rest.len());
-    let (host, port) = rest.split_at(end);
-    let is_left_out = matches!((scheme, port), ("http", ":80") | ("https", ":443"));
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
-    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
-    !scheme.is_empty()
-        && scheme.bytes().all(is_scheme)
-        && !host.is_empty()
-        && host.bytes().all(is_host)
-        && is_port
-        && !is_left_out
+    let origins = Origins::new(origins).map_err(|NoOrigin(got)| OptionError::Unusable { option, accepted, got })?;
+    Ok(Some(Box::new(origins)))
 }
 
 /// What is made of the entries of a list; `None` where nothing is given.

@@ -3,14 +3,7 @@
 use crate::config;
 use crate::shared::Plugin;
 use lighttpd2::{Method, VRequest};
-
-/// The origins whose pages may ask.
-pub enum Origins {
-    /// All there are.
-    Any,
-    /// These.
-    These(Vec<Vec<u8>>),
-}
+use progress::{Origins, are_header_names};
 
 /// Answers what a browser asks before it polls from a page of another origin, where `progress.cors` lets that; whether it was
 /// such a question.
@@ -20,14 +13,14 @@ pub fn answer_preflight(plugin: Plugin<'_>, vr: VRequest<'_>) -> bool {
     };
     let asked = vr.header("Access-Control-Request-Method");
     let is_poll = asked.is_some_and(|method| matches!(method, b"GET" | b"HEAD"));
-    let is_allowed = vr.header("Origin").is_some_and(|origin| origins.have(origin));
+    let is_allowed = vr.header("Origin").is_some_and(|origin| origins.allowed(origin).is_some());
     if !is_poll || !is_allowed {
         return false;
     }
     allow(plugin, vr);
     vr.add_response_header("Vary", b"Access-Control-Request-Headers");
     vr.set_response_header("Access-Control-Allow-Methods", b"GET, HEAD");
-    if let Some(names) = vr.header("Access-Control-Request-Headers").filter(|names| are_names(names)) {
+    if let Some(names) = vr.header("Access-Control-Request-Headers").filter(|names| are_header_names(names)) {
         vr.set_response_header("Access-Control-Allow-Headers", names);
     }
     vr.set_response_header("Access-Control-Max-Age", b"600");
@@ -41,22 +34,7 @@ pub fn allow(plugin: Plugin<'_>, vr: VRequest<'_>) {
     if let Origins::These(_) = origins {
         vr.add_response_header("Vary", b"Origin");
     }
-    if let Some(origin) = vr.header("Origin").filter(|origin| origins.have(origin)) {
-        let allowed = if matches!(origins, Origins::Any) { b"*" } else { origin };
+    if let Some(allowed) = vr.header("Origin").and_then(|origin| origins.allowed(origin)) {
         vr.set_response_header("Access-Control-Allow-Origin", allowed);
-    }
-}
-
-/// Whether these can be names of headers, and nothing else.
-fn are_names(names: &[u8]) -> bool {
-    names.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte))
-}
-
-impl Origins {
-    fn have(&self, origin: &[u8]) -> bool {
-        match self {
-            Self::Any => true,
-            Self::These(origins) => origins.iter().any(|one| one.eq_ignore_ascii_case(origin)),
-        }
     }
 }

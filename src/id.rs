@@ -3,7 +3,7 @@
 use crate::config;
 use crate::shared::Plugin;
 use lighttpd2::VRequest;
-use progress::{RequestId, request_id};
+use progress::{RequestId, id_of};
 use std::borrow::Cow;
 
 /// The id that a request has, or asks for.
@@ -19,10 +19,7 @@ const HEADER: &str = "X-Progress-ID";
 /// its header. `None` where `progress.scope` gives nothing, too.
 pub fn find<'a>(plugin: Plugin<'a>, vr: VRequest<'a>) -> Option<FoundId<'a>> {
     let bytes = match config::id(vr, plugin) {
-        None => {
-            let in_header = || vr.header(HEADER).and_then(RequestId::new);
-            Cow::Borrowed(request_id(vr.query()).or_else(in_header)?.bytes())
-        }
+        None => Cow::Borrowed(id_of(vr.query(), || vr.header(HEADER))?.bytes()),
         Some(patterns) => {
             let mut made = patterns.iter().map(|pattern| vr.evaluate(pattern));
             Cow::Owned(made.find(|bytes| RequestId::new(bytes).is_some())?)

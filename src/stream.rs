@@ -5,7 +5,8 @@ use crate::{clock, config, cors, id, share, store};
 use elsewhere::Answer;
 use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value, at_once};
 use progress::{
-    About, Format, Interval, Numbers, Phase, Response, Snapshot, Statuses, Subject, Tally, Timestamp, value,
+    About, COME_BACK, COMMENT, Event, Interval, Numbers, Phase, Response, Snapshot, Statuses, Subject, Tally,
+    Timestamp, value,
 };
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,15 +22,6 @@ const MOMENT: u64 = 1_000;
 /// How long nothing is sent at the most, in milliseconds: much less than lighttpd2's usual timeout of I/O, and than what proxies
 /// wait for.
 const SILENCE: u64 = 20_000;
-
-/// What keeps a connection open and says nothing.
-const COMMENT: &[u8] = b":\n\n";
-
-/// Says good-bye where the server stops, and when to come back, in milliseconds.
-const COME_BACK: &[u8] = b"retry: 1000\n\n";
-
-/// What the last event of a request is called, and what a client says that has got it.
-const END: &[u8] = b"end";
 
 /// Who watches at a worker.
 #[derive(Default)]
@@ -150,7 +142,7 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
     if !vr.has_response_header("Cache-Control") {
         vr.set_response_header("Cache-Control", b"no-store");
     }
-    if vr.header("Last-Event-ID") == Some(END) {
+    if vr.header("Last-Event-ID").is_some_and(Event::is_end) {
         // Browsers come back by themselves, unless they hear this.
         vr.respond(204, b"");
         return;
@@ -294,14 +286,14 @@ impl Local {
                 Next::Event => {
                     // Who does not read gets the newest numbers when it reads again.
                     if desk.is_idle(watcher.outlet) {
-                        desk.send(watcher.outlet, event.get_or_insert_with(|| news.event("progress", "")));
+                        desk.send(watcher.outlet, event.get_or_insert_with(|| news.event(Event::Progress)));
                         count();
                         (watcher.spoke, watcher.told) = (now, news.told());
                     }
                     true
                 }
                 Next::End => {
-                    desk.send(watcher.outlet, end.get_or_insert_with(|| news.event("end", "id: end\n")));
+                    desk.send(watcher.outlet, end.get_or_insert_with(|| news.event(Event::End)));
                     count();
                     desk.close(watcher.outlet);
                     self.outlets.remove(&watcher.outlet);
@@ -369,7 +361,7 @@ impl News<'_> {
         })
     }
 
-    fn event(&self, name: &str, id: &str) -> Bytes {
+    fn event(&self, event: Event) -> Bytes {
         let about = About {
             snapshot: self.snapshot.as_ref(),
             id: b"",
@@ -379,8 +371,7 @@ impl News<'_> {
             now: self.now,
             unix_time: clock::unix_time,
         };
-        let head = format!("event: {name}\n{id}data: ");
-        Bytes::new(&[head.as_bytes(), &Format::full().write(&about), b"\n\n"].concat())
+        Bytes::new(&event.write(&about))
     }
 }
 

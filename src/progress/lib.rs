@@ -11,6 +11,8 @@
 //! | `list`, `metrics` | what operators are told: all requests, and numbers over them, of `counts` and `tally` |
 //! | `details` | what is kept of running requests for that |
 //! | `callback` | the names of functions that answers call |
+//! | `event` | what streams are made of |
+//! | `origins` | pages of other origins that may ask |
 //! | `watch` | who is to hear of a request's end |
 //! | `told` | numbers that others have heard |
 //! | `sync` | what threads share them by, or a model checker's in its place |
@@ -22,6 +24,7 @@ mod budget;
 mod callback;
 mod counts;
 mod details;
+mod event;
 mod fingerprint;
 mod format;
 mod history;
@@ -33,6 +36,7 @@ mod metrics;
 #[cfg(all(test, feature = "loom"))]
 mod models;
 mod numbers;
+mod origins;
 mod outcome;
 mod piece;
 mod query;
@@ -54,6 +58,7 @@ mod watch;
 pub use callback::Callback;
 pub use counts::{Counts, Histogram, Totals};
 pub use details::{Details, Parts};
+pub use event::{COME_BACK, COMMENT, Event};
 pub use fingerprint::Key;
 pub use format::{FORMATS, Format, UnknownFormat};
 pub use id::RequestId;
@@ -61,9 +66,10 @@ pub use limits::{Entries, Interval, OutOfRange, Range, TimeToLive, Timestamp, Wa
 pub use list::{List, ListError, ListQuery};
 pub use metrics::{Metrics, MetricsText};
 pub use numbers::{Counters, Numbers};
+pub use origins::{NoOrigin, Origins, are_header_names};
 pub use outcome::{End, Outcome, Side};
 pub use piece::About;
-pub use query::{request_id, value};
+pub use query::{id_of, request_id, value};
 pub use shard::{Ended, Row};
 pub use snapshot::{Phase, Response, Snapshot, SnapshotWords, State};
 pub use statuses::{NoStatus, Statuses};

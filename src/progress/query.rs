@@ -10,6 +10,11 @@
 use super::RequestId;
 use memchr::{memchr, memchr2, memchr3};
 
+/// The id of a request: that of its query string, or else the one in its header, where that is usable.
+pub fn id_of<'q>(query: &'q [u8], in_header: impl FnOnce() -> Option<&'q [u8]>) -> Option<RequestId<'q>> {
+    request_id(query).or_else(|| in_header().and_then(RequestId::new))
+}
+
 /// The id in a query string: the first usable one that is called `X-Progress-Id`, or else `X-Progress-ID`.
 pub fn request_id(query: &[u8]) -> Option<RequestId<'_>> {
     // Most begin with it: then nothing has to be searched.
@@ -170,6 +175,21 @@ mod tests {
         ];
         for (query, id) in cases {
             assert_eq!(request_id(query).map(RequestId::bytes), id, "{}", query.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_header_has_it_where_the_query_string_has_none() {
+        let long = [b'y'; RequestId::LONGEST + 1];
+        for (query, header, id) in [
+            (&b"X-Progress-Id=a"[..], Some(&b"b"[..]), Some(&b"a"[..])),
+            (b"X-Progress-Id=", Some(b"b"), Some(b"b")),
+            (b"", Some(&long[1..]), Some(&long[1..])),
+            (b"", Some(&long), None),
+            (b"", Some(b""), None),
+            (b"", None, None),
+        ] {
+            assert_eq!(id_of(query, || header).map(RequestId::bytes), id, "{}", query.escape_ascii());
         }
     }
 
