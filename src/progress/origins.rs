@@ -1,5 +1,7 @@
 //! Pages of other origins that may read answers, and what their browsers send.
 
+use std::net::Ipv6Addr;
+
 /// The origins whose pages may ask.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Origins {
@@ -44,17 +46,21 @@ fn is_origin(text: &[u8]) -> bool {
     };
     let end = rest.find(']').map(|end| end + 1).or(rest.find(':')).unwrap_or(rest.len());
     let (host, port) = rest.split_at(end);
-    let is_left_out = matches!((scheme, port), ("http", ":80") | ("https", ":443"));
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
-    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
-    !scheme.is_empty()
-        && scheme.bytes().all(is_scheme)
-        && !host.is_empty()
-        && host.bytes().all(is_host)
-        && is_port
-        && !is_left_out
+    let has_only = |text: &str, others: &[u8]| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+    };
+    let is_scheme = has_only(scheme, b"+-.") && scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => has_only(host, b".-_"),
+    };
+    let is_port = match port.strip_prefix(':') {
+        // One with a sign, or zeros in front, is written otherwise.
+        Some(digits) => digits.parse().is_ok_and(|port: u16| port.to_string() == digits),
+        None => port.is_empty(),
+    };
+    let is_left_out = matches!((&*scheme.to_ascii_lowercase(), port), ("http", ":80") | ("https", ":443"));
+    is_scheme && is_host && is_port && !is_left_out
 }
 
 /// Whether these can be names of headers, and nothing else: `Access-Control-Request-Headers`.
@@ -100,6 +106,14 @@ mod tests {
             "https://a:1:2",
             "https://a:+81",
             "https://a:65536",
+            "https://a:0443",
+            "HTTPS://a.example:443",
+            "Http://a.example:80",
+            "http://[a",
+            "http://a]",
+            "http://[]",
+            "http://[a.example]",
+            "1http://a",
             "https://a.example:443",
             "http://[::1]:80",
             "http://[::1]x",
