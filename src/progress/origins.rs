@@ -65,7 +65,7 @@ fn is_origin(text: &[u8]) -> bool {
 
 /// Whether these can be names of headers, and nothing else: `Access-Control-Request-Headers`.
 pub fn are_header_names(names: &[u8]) -> bool {
-    names.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte))
+    names.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(byte))
 }
 
 #[cfg(test)]
@@ -149,6 +149,7 @@ mod tests {
     fn names_of_headers_are_nothing_else() {
         for (names, are_names) in [
             ("x-progress-id, X_upload2", true),
+            ("x.trace,!#$%&'*+-.^_`|~", true),
             ("", true),
             ("a:b", false),
             ("a\r\nb", false),
