@@ -152,10 +152,13 @@ static FAMILIES: &[Family] = &[
 impl MetricsText {
     /// What is wanted by whoever sends this `Accept` header.
     pub fn accepted(accept: Option<&[u8]>) -> Self {
-        let name = b"application/openmetrics-text";
-        let is_there =
-            accept.is_some_and(|accept| accept.windows(name.len()).any(|one| one.eq_ignore_ascii_case(name)));
-        if is_there { Self::OpenMetrics } else { Self::Prometheus }
+        let mut ranges = accept.unwrap_or_default().split(|byte| *byte == b',');
+        let is_accepted = ranges.any(|range| {
+            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/openmetrics-text"));
+            is_named && !parts.any(is_zero_weight)
+        });
+        if is_accepted { Self::OpenMetrics } else { Self::Prometheus }
     }
 
     /// Its media type.
@@ -165,6 +168,11 @@ impl MetricsText {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
+}
+
+/// Whether a parameter says that something is not accepted.
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    matches!(parameter, [b'q' | b'Q', b'=', b'0', rest @ ..] if rest.iter().all(|byte| b".0".contains(byte)))
 }
 
 impl Metrics {
@@ -298,7 +306,18 @@ mod tests {
         let prometheus = b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         let form = |accept: Option<&'static [u8]>| MetricsText::accepted(accept);
         assert_eq!(form(Some(prometheus)), MetricsText::OpenMetrics);
-        assert_eq!([form(Some(b"*/*")), form(Some(b"")), form(None)], [MetricsText::Prometheus; 3]);
+        for others in [
+            &b"*/*"[..],
+            b"",
+            b"application/openmetrics-text;q=0",
+            b"text/plain, application/openmetrics-text ; version=1.0.0; Q=0.000",
+            b"application/openmetrics-texts",
+            b"x-application/openmetrics-text",
+        ] {
+            assert_eq!(form(Some(others)), MetricsText::Prometheus, "{}", others.escape_ascii());
+        }
+        assert_eq!(form(Some(b"text/plain, Application/OpenMetrics-Text ;q=0.001")), MetricsText::OpenMetrics);
+        assert_eq!(form(None), MetricsText::Prometheus);
         assert!(MetricsText::OpenMetrics.content_type().starts_with("application/openmetrics-text; version=1.0.0;"));
         assert!(MetricsText::Prometheus.content_type().starts_with("text/plain; version=0.0.4;"));
     }
