@@ -4,8 +4,10 @@
 //! stored in `corpus/`, and some thousand inputs that are made of that and of its dictionary; `scripts/fuzz` lets libFuzzer choose
 //! inputs by what they reach, and stores those that reach something new.
 
+mod events;
 mod files;
 mod formats;
+mod metrics;
 mod queries;
 mod templates;
 
@@ -28,7 +30,7 @@ pub enum Cost {
     Little,
     /// Tens of microseconds: it is compared with what takes longer, or read by other parsers.
     Some,
-    /// Milliseconds: files are written.
+    /// About a millisecond: files are written, or much text.
     Much,
 }
 
@@ -41,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     templates::TEMPLATES,
     formats::FORMATS,
     formats::LISTS,
+    events::EVENTS,
+    metrics::METRICS,
     files::STORE,
     Target {
         name: "redis",
