@@ -7,6 +7,7 @@
 mod events;
 mod files;
 mod formats;
+mod headers;
 mod metrics;
 mod queries;
 mod templates;
@@ -45,6 +46,10 @@ pub const TARGETS: &[Target] = &[
     formats::LISTS,
     events::EVENTS,
     metrics::METRICS,
+    headers::ORIGINS,
+    headers::HEADER_NAMES,
+    headers::ACCEPTS,
+    headers::ID_HEADERS,
     files::STORE,
     Target {
         name: "redis",

@@ -72,7 +72,7 @@ pub fn names(named: &str, status: i32) -> bool {
 }
 
 /// What the reference says of an id in a query string, as directly as it can be written.
-fn naive_id(query: &[u8]) -> Option<&[u8]> {
+pub fn naive_id(query: &[u8]) -> Option<&[u8]> {
     let usable = |value: &&[u8]| (1..=RequestId::LONGEST).contains(&value.len());
     [values, standard_values].into_iter().find_map(|values| {
         let of = |key: &[u8]| values(query, key).into_iter().find(usable);
