@@ -38,6 +38,7 @@ pub enum Cost {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     queries::IDS,
+    queries::ID_PLACES,
     queries::CALLBACKS,
     queries::LISTS,
     queries::STATUSES,

@@ -18,6 +18,42 @@ pub const IDS: Target = Target {
     cost: Cost::Some,
 };
 
+/// The same, told by what stands around it alone: that costs so little that there are many more inputs.
+pub const ID_PLACES: Target = Target {
+    name: "id-places",
+    dictionary: IDS.dictionary,
+    run: |query| {
+        let keys: [&[u8]; 2] = [b"X-Progress-Id", b"X-Progress-ID"];
+        let begins = |before: &[u8]| before.last().is_none_or(|byte| b"&;?=".contains(byte));
+        let Some(id) = request_id(query).map(RequestId::bytes) else {
+            // Where the two readings have the same separator, there is none that could have been taken.
+            if query.iter().any(|byte| b";?".contains(byte)) {
+                return;
+            }
+            for (at, window) in query.windows(keys[0].len() + 1).enumerate() {
+                let is_key = window[0] == b'X' && keys.contains(&&window[..keys[0].len()]);
+                if is_key && b"=&".contains(&window[keys[0].len()]) && begins(&query[..at]) {
+                    let rest = &query[at + window.len()..];
+                    let length = rest.iter().position(|byte| *byte == b'&').unwrap_or(rest.len());
+                    assert!(length == 0 || length > 1024, "{}", query.escape_ascii());
+                }
+            }
+            return;
+        };
+        let at = id.as_ptr() as usize - query.as_ptr() as usize;
+        let (before, after) = (&query[..at], &query[at + id.len()..]);
+        let before = before.split_last().filter(|(last, _)| b"=&;".contains(last)).map(|(_, before)| before);
+        let before = before.and_then(|before| keys.into_iter().find_map(|key| before.strip_suffix(key)));
+        assert!(before.is_some_and(begins), "{}", query.escape_ascii());
+        assert!(after.first().is_none_or(|byte| b"&;?".contains(byte)), "{}", query.escape_ascii());
+        assert!((1..=1024).contains(&id.len()), "{}", query.escape_ascii());
+        let first = query.iter().find(|byte| b"&;".contains(byte));
+        let is_whole = first.is_none_or(|first| !id.contains(first)) || !id.iter().any(|byte| b"&?".contains(byte));
+        assert!(is_whole, "{}", query.escape_ascii());
+    },
+    cost: Cost::Little,
+};
+
 pub const CALLBACKS: Target = Target {
     name: "callbacks",
     dictionary: &["X-Progress-Callback", "callback", "=", "&", ".", "_", "$", "a"],
