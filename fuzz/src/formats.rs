@@ -4,9 +4,10 @@ use crate::queries::names;
 use crate::{Cost, Input, Target};
 use progress::{
     About, Counters, Details, End, Entries, FORMATS as ALL, Format, Key, List, ListQuery, Numbers, Outcome, Parts,
-    RequestId, Response, Side, Snapshot, Statuses, Table, TimeToLive, Timestamp,
+    RequestId, Response, Side, Snapshot, Statuses, Table, TimeToLive, Timestamp, value,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub const FORMATS: Target = Target {
@@ -38,36 +39,95 @@ pub const LISTS: Target = Target {
             TimeToLive::new(30).expect("in range"),
             Entries::new(1_000).expect("in range"),
             Key::new(&[7; 16]),
-        );
+        )
+        .counting();
+        let (mut all, mut ends) = (BTreeMap::new(), Vec::new());
         let now = Timestamp(1_000_000);
         for number in 0..input.byte() % 8 {
             let pieces = [(); 5].map(|()| input.piece());
             let [id, method, host, path, client] = pieces;
-            let Some(name) = RequestId::new(id) else { continue };
+            // An older one whose id is used again is told too, but only here.
+            let Some(name) = RequestId::new(id).filter(|_| !all.contains_key(id)) else { continue };
             let numbers = Numbers::new(input.word(), input.word(), Some(input.word()), input.word());
-            let details = Some(Arc::new(Details::new(Parts { id, method, host, path, client })));
-            let ticket = table.track(name, &Fixed(numbers, details), now.after(number.into())).expect("there is room");
+            let parts = Parts { id, method, host, path, client };
+            let details = Some(Arc::new(Details::new(parts)));
+            let ticket = table
+                .track(name, &Fixed(numbers, details), now.after(u64::from(number) * 1_000))
+                .expect("there is room");
             if number % 2 == 0 {
-                table.begin_response(&ticket, Response::Sized(input.word()), now.after(10));
+                table.begin_response(&ticket, Response::Sized(input.word()), now.after(10_000));
             }
             if number % 3 == 0 {
                 let end = if number % 2 == 0 { End::Whole } else { End::BrokenOff(Side::Client) };
-                table.finish(ticket, i32::from(input.byte()) * 4, end, now.after(20));
+                ends.extend(table.finish(ticket, i32::from(input.byte()) * 4, end, now.after(12_500)));
             }
+            all.insert(id, parts);
         }
         let has_ids = input.byte() % 2 == 0;
-        let Ok(query) = ListQuery::new(input.rest()) else { return };
+        let asked = input.rest();
+        let Ok(query) = ListQuery::new(asked) else { return };
         let mut list = List::new(query, has_ids, None, unix_time);
-        let (mut text, now) = (Vec::new(), now.after(100));
+        let (mut text, now) = (Vec::new(), now.after(20_000));
         list.begin(&table.totals().expect("it is on"), 0, now, &mut text);
         while list.go_on(&table, now, &mut text) {}
         let text = String::from_utf8(text).expect("text");
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        assert!(value["requests"].is_array() && value["totals"].is_object(), "{text}");
+        let states = ends.iter().map(|end| Known::of(end.snapshot(), now).state(true));
+        let done = states.filter(|state| *state == "done").count();
+        let totals = ["running", "done", "error"].map(|name| &value["totals"][name]);
+        assert_eq!(totals, [all.len() - ends.len(), done, ends.len() - done], "{text}");
+        let known = all.into_iter().map(|(id, parts)| {
+            let snapshot = table.look_up(RequestId::new(id).expect("it was one"), now).expect("it is on");
+            row(snapshot.expect("it is known"), parts, has_ids, now)
+        });
+        check_rows(known.collect(), asked, &value);
         assert!(!text.contains('<'), "{text}");
     },
     cost: Cost::Some,
 };
+
+/// What docs/monitor.md says of a request in a list.
+fn row(snapshot: Snapshot, parts: Parts<'_>, has_ids: bool, now: Timestamp) -> Value {
+    let mut row = Known::of(snapshot, now).full();
+    row["started"] = json!(unix_time(snapshot.began));
+    if let Some(outcome) = snapshot.outcome {
+        row["ended"] = json!(unix_time(outcome.ended));
+        return row;
+    }
+    let Parts { id, method, host, path, client } = parts;
+    let shown = if id.len() > 8 { 8 } else { id.len() / 2 };
+    let shown = if has_ids { id.to_vec() } else { [&id[..shown], b"..."].concat() };
+    for (name, bytes) in [("id", &*shown), ("method", method), ("host", host), ("path", path), ("client", client)] {
+        row[name] = json!(String::from_utf8_lossy(bytes));
+    }
+    row
+}
+
+/// A list has those that were asked for, in the order that was asked for.
+fn check_rows(mut known: Vec<Value>, query: &[u8], list: &Value) {
+    let asked = |key: &[u8]| value(query, key).map(|value| std::str::from_utf8(value).expect("it was taken"));
+    known.retain(|row| asked(b"state").is_none_or(|state| row["state"] == state));
+    let limit = asked(b"limit").map_or(usize::MAX, |limit| limit.parse().expect("it was taken"));
+    assert_eq!(list["more"], known.len() > limit, "{list}");
+    let rows = list["requests"].as_array().expect("a list");
+    assert_eq!(rows.len(), known.len().min(limit), "{list}");
+    let by = |key: &str, missing: u64| {
+        let key = |row: &Value| row[key].as_f64().unwrap_or(missing as f64);
+        let rest = known.iter().filter(|row| !rows.contains(row)).map(key);
+        let sorted: Vec<_> = rows.iter().map(key).collect();
+        let is_least = sorted.last().is_none_or(|least| rest.into_iter().all(|other| other <= *least));
+        assert!(is_least && sorted.is_sorted_by(|one, next| one >= next), "{list}");
+    };
+    match asked(b"sort") {
+        Some(key @ ("rate" | "elapsed")) => by(key, 0),
+        Some(key @ "ended") => by(key, u64::MAX),
+        _ => {}
+    }
+    for row in rows {
+        let place = known.iter().position(|one| one == row).unwrap_or_else(|| panic!("{row} is none of {known:?}"));
+        known.swap_remove(place);
+    }
+}
 
 #[derive(Clone)]
 struct Fixed(Numbers, Option<Arc<Details>>);
@@ -110,6 +170,10 @@ impl Known {
         let success =
             named.map(|named| Statuses::UPGRADED.with_named(named.as_bytes()).expect("it is a status, or a class"));
         Self { snapshot, now, named, success }
+    }
+
+    fn of(snapshot: Snapshot, now: Timestamp) -> Self {
+        Self { snapshot: Some(snapshot), now, named: None, success: None }
     }
 
     pub fn about<'a>(&'a self, id: &'a [u8]) -> About<'a> {

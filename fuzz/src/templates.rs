@@ -3,6 +3,7 @@
 use crate::formats::Known;
 use crate::{Cost, Input, Target};
 use progress::Template;
+use serde_json::{Value, json};
 
 /// What makes JSON and XML of an id, wherever it may stand.
 const JSON: [(&str, &str); 5] = [
@@ -59,7 +60,15 @@ pub const TEMPLATES: Target = Target {
             String::from_utf8(Template::new(bytes).expect("a template").write(&about)).expect("text")
         };
         let json = of(JSON);
-        serde_json::from_str::<serde_json::Value>(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        let value: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        let (told, id) = (known.full(), String::from_utf8_lossy(id));
+        let expected = match told["state"].as_str() {
+            Some("unknown") => json!({ "id": id }),
+            Some("running") => json!({ "id": id, "received": told["received"], "size": told["request_size"] }),
+            Some("done") => json!({ "id": id, "status": told["status"].as_i64().unwrap_or(0) }),
+            _ => json!({ "id": id, "reason": told["reason"] }),
+        };
+        assert_eq!(value, expected, "{json}");
         assert!(!json.contains(['<', '\u{2028}', '\u{2029}']), "{json}");
         let xml = of(XML);
         roxmltree::Document::parse(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
