@@ -47,7 +47,8 @@ impl Body {
         *self == Self::Complete
     }
 
-    /// Decodes what is at the beginning of `input`, hands it to `take`, and returns how much of `input` that was.
+    /// Decodes what is at the beginning of `input`, hands it to `take`, and returns how much of `input` that was. What is malformed
+    /// is an error where nothing is in front of it.
     pub fn decode(&mut self, input: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Malformed> {
         let mut used = 0;
         loop {
@@ -63,11 +64,14 @@ impl Body {
                     *self = Self::of_length(*missing - taken as u64);
                     taken
                 }
-                Self::Chunked(chunks) => {
-                    let (taken, next) = chunks.decode(rest, &mut take)?;
-                    *self = next.map_or(Self::Complete, Self::Chunked);
-                    taken
-                }
+                Self::Chunked(chunks) => match chunks.decode(rest, &mut take) {
+                    Ok((taken, next)) => {
+                        *self = next.map_or(Self::Complete, Self::Chunked);
+                        taken
+                    }
+                    Err(Malformed) if used == 0 => return Err(Malformed),
+                    Err(Malformed) => 0,
+                },
             };
             used += step;
             if step == 0 {
@@ -135,8 +139,9 @@ mod tests {
                 let (mut body, mut waiting, mut output) = (body.clone(), Vec::new(), Vec::new());
                 for piece in input.chunks(size) {
                     waiting.extend_from_slice(piece);
-                    let used = body.decode(&waiting, |data| output.extend_from_slice(data)).ok()?;
-                    waiting.drain(..used);
+                    while let used @ 1.. = body.decode(&waiting, |data| output.extend_from_slice(data)).ok()? {
+                        waiting.drain(..used);
+                    }
                 }
                 Some((output, waiting, body.is_complete()))
             })

@@ -219,7 +219,11 @@ impl<'m> Connection<'m> {
                     self.phase = Phase::Idle;
                     return Ok(Moved::Yes);
                 }
-                Ok(if self.has_ended { Moved::Over } else { Moved::No })
+                Ok(match used {
+                    0 if self.has_ended => Moved::Over,
+                    0 => Moved::No,
+                    _ => Moved::Yes,
+                })
             }
             Phase::Lingering(end) => {
                 self.input.clear();

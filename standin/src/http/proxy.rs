@@ -252,14 +252,16 @@ impl Proxy {
 
     fn pass_on_what_is_there(&mut self, output: &mut Vec<u8>) -> Result<(), Broken> {
         let Some(Response { body, is_chunked }) = &mut self.response else { return Ok(()) };
-        let used = body.decode(&self.input, |data| {
+        let mut take = |data: &[u8]| {
             if *is_chunked {
                 push_chunk(output, data);
             } else {
                 output.extend_from_slice(data);
             }
-        });
-        self.input.drain(..used.map_err(|Malformed| Broken::Malformed)?);
+        };
+        while let used @ 1.. = body.decode(&self.input, &mut take).map_err(|Malformed| Broken::Malformed)? {
+            self.input.drain(..used);
+        }
         Ok(())
     }
 
