@@ -32,6 +32,7 @@ mod id;
 mod index;
 mod limits;
 mod list;
+mod markup;
 mod metrics;
 #[cfg(all(test, feature = "loom"))]
 mod models;

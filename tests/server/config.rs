@@ -78,7 +78,8 @@ pub const TESTS: &[Test] = &[
     Test::new("config::template_with_an_id_outside_of_quotes_is_refused", || {
         template(
             &[("type", Some("text/javascript")), ("done", Some("f({id})"))],
-            "{id} in \"done\" of a template, expected it between quotes, and as JSON, a script, XML, HTML or plain text",
+            "{id} in \"done\" of a template, expected it between quotes (JSON, scripts), in text or a quoted attribute that \
+             is no code or address (XML, HTML), or in plain text",
         );
     }),
     Test::new("config::scope_that_is_no_pattern_is_refused", || {
