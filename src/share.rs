@@ -206,6 +206,11 @@ impl Local {
         heard.map_or(Answer::Later, Answer::Known)
     }
 
+    /// A request runs here, or did a moment ago: what was heard before is not asked for any more.
+    pub fn unfollow(&mut self, subject: Subject) {
+        self.0.as_mut().map(|open| open.followed.remove(&subject));
+    }
+
     /// The engine's socket is ready.
     pub fn ready(&mut self, plugin: Plugin<'_>, desk: Desk<'_>, now: Timestamp) {
         let Some(open) = &mut self.0 else { return };

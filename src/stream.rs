@@ -250,6 +250,9 @@ impl Local {
         group.ended = ended.or(group.ended);
         // It is known no more where nothing is kept, or others took its place.
         let here = here.or(group.ended);
+        if ended.is_some() || here.is_some_and(|here| here.outcome.is_none()) {
+            others.share.unfollow(watched.subject);
+        }
         let snapshot = match here.filter(|here| !here.is_broken_off()) {
             Some(here) => Some(here),
             // What was broken off may have been begun again elsewhere.
@@ -261,6 +264,9 @@ impl Local {
                 Snapshot::newest(elsewhere, here)
             }
         };
+        if group.ended.zip(snapshot).is_some_and(|(ended, newest)| ended.began < newest.began) {
+            group.ended = None;
+        }
         let is_gone = snapshot.is_none() && group.last.is_some();
         if is_gone && now.since(*group.gone.get_or_insert(now)) < MOMENT {
             group.due = now.0;

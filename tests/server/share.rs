@@ -29,6 +29,8 @@ pub const TESTS: &[Test] = &[
         .needs(MEMCACHED),
     Test::with_workers("share::an_upload_can_be_tried_again_at_another_host", again).needs(REDIS),
     Test::with_workers("share::watchers_are_let_go_where_the_engine_stays_away", abandoned).needs(REDIS),
+    Test::with_one_worker("share::watchers_of_a_second_attempt_are_not_told_how_the_first_one_ended", outdated)
+        .needs(REDIS),
     Test::with_workers("share::redis_can_be_killed_and_come_back", |n| killed(EngineKind::Redis, n)).needs(REDIS),
     Test::with_workers("share::memcached_can_be_killed_and_come_back", |n| killed(EngineKind::Memcached, n))
         .needs(MEMCACHED),
@@ -260,6 +262,29 @@ fn abandoned(workers: usize) {
         client.begin_upload("/up?X-Progress-Id=a", 1_000, 10);
         let mut events = Events::ask(other.connect(), "/stream?X-Progress-Id=a", "");
         events.next_where(|report| report["received"] == 10);
+        engine.kill();
+        assert_eq!(events.next_named("end").json()["state"], "unknown");
+    });
+}
+
+fn outdated(workers: usize) {
+    let (mut engine, secret, backend) = (Engine::start(EngineKind::Redis), Secret::new(SECRET), backend());
+    let site = away(site(workers, &secret, &engine.address(), &backend), &engine.address()).set("progress.ttl", 1);
+    both(&site, |one, other| {
+        let mut first = one.connect();
+        first.begin_upload("/up?X-Progress-Id=a", 1_000, 10);
+        let mut events = Events::ask(one.connect(), "/stream?X-Progress-Id=a", "");
+        events.next_where(|report| report["received"] == 10);
+        full_when(other, "a", |report| report["elapsed"].as_f64() > Some(0.1) && report["received"] == 10);
+        let mut second = other.connect();
+        second.begin_upload("/up?X-Progress-Id=a", 1_000, 20);
+        other.report_when("a", |report| report.received == Some(20));
+        drop(first);
+        events.next_where(|report| report["received"] == 20);
+        wait::until("the first one is known no more", || match metric(one, "requests_known") {
+            0 => Ok(()),
+            count => Err(format!("{count} are known")),
+        });
         engine.kill();
         assert_eq!(events.next_named("end").json()["state"], "unknown");
     });
