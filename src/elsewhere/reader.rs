@@ -139,10 +139,11 @@ impl<S: Source> Reader<S> {
     /// Reads the entries of ended requests that are new, up to the one with the number `end`.
     fn read_ended(&mut self, worker: usize, end: u64, now: Timestamp, adopt: &mut dyn FnMut(Subject, &Snapshot)) {
         let kept = end.saturating_sub(self.header.ended as u64);
-        let mut next = match self.workers[worker].told {
-            Some(told) => told.max(kept),
+        let first = match self.workers[worker].told {
+            Some(told) => Some(told.max(kept)),
             None => self.first_known(worker, kept, end, now),
         };
+        let Some(mut next) = first else { return };
         while next < end {
             let place = next % self.header.ended as u64;
             let count = (end - next).min(self.header.ended as u64 - place).min(ENTRIES_AT_ONCE as u64) as usize;
@@ -162,20 +163,20 @@ impl<S: Source> Reader<S> {
     }
 
     /// The number of the first entry, from `first` on, of an ended request whose time is not over. They are in the order of their
-    /// end.
-    fn first_known(&self, worker: usize, first: u64, end: u64, now: Timestamp) -> u64 {
+    /// end. `None` where that cannot be read.
+    fn first_known(&self, worker: usize, first: u64, end: u64, now: Timestamp) -> Option<u64> {
         let (mut first, mut last) = (first, end);
         while first < last {
             let middle = first.midpoint(last);
             let place = (middle % self.header.ended as u64) as usize;
             let offset = self.header.worker(worker) + (Header::ENDED_BEGIN + place * ENTRY) as u64;
-            let entry = self.read(offset, 1).and_then(|words| Entry::from_words(&words, self.seal));
+            let entry = Entry::from_words(&self.read(offset, 1)?, self.seal);
             let ended = entry.and_then(|entry| entry.snapshot.outcome).map(|outcome| outcome.ended);
             // What gave its room back has no entry any more.
             let is_over = ended.is_none_or(|ended| ended.after(self.time_to_live) <= now);
             if is_over { first = middle + 1 } else { last = middle }
         }
-        first
+        Some(first)
     }
 
     /// Reads the entries of all requests that run. Whether all of them could be.

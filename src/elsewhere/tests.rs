@@ -1,9 +1,12 @@
 //! What one process tells, others know; and whatever is in the directory, nobody comes to harm.
 
-use super::layout::{ENTRY, Header, PAGE};
+use super::layout::{ENTRY, ENTRY_WORDS, HEADER_WORDS, Header, PAGE, Seal};
+use super::reader::{Reader, find};
+use super::words::Source;
 use super::*;
 use fastrand::Rng;
 use progress::{End, Key, Numbers, Outcome, RequestId, Response, Side};
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -85,6 +88,59 @@ fn a_request_is_known_from_its_begin_to_its_end() {
         assert_eq!(look(&mut siblings(&directory), subject, NOW.after(TIME_TO_LIVE + 5)).1, Vec::new());
     }
     assert_eq!(reader.take_complaints(), [""; 0]);
+}
+
+/// A file whose entries cannot be read at times.
+struct Interrupted {
+    file: File,
+    is_whole: Cell<bool>,
+}
+
+impl Source for Interrupted {
+    fn read(&self, offset: u64, words: &mut [u64]) -> bool {
+        (self.is_whole.get() || words.len() < ENTRY_WORDS) && self.file.read(offset, words)
+    }
+
+    fn is_dead(&self) -> bool {
+        false
+    }
+
+    fn last_sign(&self, now: Timestamp) -> Timestamp {
+        now
+    }
+}
+
+#[test]
+fn what_could_not_be_read_is_read_the_next_time() {
+    let folder = folder();
+    let directory = directory(folder.path());
+    let process = tellers(&directory, 1);
+    let mut teller = process.teller(0).expect("it is mapped");
+    let [first, second] = ["first", "second"].map(|id| subject(&directory, id));
+    let slot = teller.begin(first, &running(0, NOW)).expect("there is room");
+    let last = ended(10, NOW);
+    teller.end(slot, Some(&last), TIME_TO_LIVE, NOW);
+    let slot = teller.begin(second, &running(5, NOW)).expect("there is room");
+
+    let path = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let path = path.max_by_key(|path| path.metadata().expect("a file").len()).expect("its file, and that of the key");
+    let file = File::open(path).expect("it can be read");
+    let mut words = [0; HEADER_WORDS];
+    assert!(file.read(0, &mut words));
+    let seal = Seal::new(&directory.key());
+    let header = Header::from_words(&words, seal).expect("a header");
+    let mut reader = Reader::new(Interrupted { file, is_whole: Cell::new(false) }, header, seal, TIME_TO_LIVE);
+    let mut look = |subject: Subject, is_whole: bool| {
+        reader.source().is_whole.set(is_whole);
+        let mut adopted = Vec::new();
+        let found = find(&mut [&mut reader], subject, NOW, &mut |subject, snapshot| adopted.push((subject, *snapshot)));
+        (found, adopted)
+    };
+    assert_eq!(look(second, false), (None, Vec::new()));
+    assert_eq!(look(second, true), (Some(running(5, NOW)), vec![(first, last)]));
+    teller.end(slot, Some(&last), TIME_TO_LIVE, NOW);
+    assert_eq!(look(first, false), (None, Vec::new()));
+    assert_eq!(look(first, true), (None, vec![(second, last)]));
 }
 
 #[test]
