@@ -155,7 +155,9 @@ fn times(log: &[Line], place: &str) -> usize {
 /// Whether a line of the log is that of a function with this name, which was left by a panic.
 fn is_frame(line: &Line, name: &str) -> bool {
     let mut words = line.text.split([' ', ':', '<', '>']);
-    let is_ours = line.text.contains(" lighttpd2::") || name.starts_with("mod_");
+    // Some say only what they are made for.
+    let is_ours =
+        [" lighttpd2::", "<panics::Panics>"].iter().any(|ours| line.text.contains(ours)) || name.starts_with("mod_");
     line.level == Level::Other && is_ours && words.any(|word| word == name)
 }
 
