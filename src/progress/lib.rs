@@ -9,6 +9,7 @@
 //! | `fingerprint` | what stands for an id in there |
 //! | `format`, `template` | the formats of answers: a table, and what the configuration spells out; both are made of what is in `piece` |
 //! | `list`, `metrics` | what operators are told: all requests, and numbers over them, of `counts` and `tally` |
+//! | `markup` | where in XML and HTML an id is harmless |
 //! | `details` | what is kept of running requests for that |
 //! | `callback` | the names of functions that answers call |
 //! | `event` | what streams are made of |

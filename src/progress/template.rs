@@ -136,28 +136,33 @@ fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
     })
 }
 
-/// Whether ids are harmless where they stand among tags, whether other values are known or not.
+/// Whether ids are harmless where they stand among tags, whichever of the other values are known.
 fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
-    let is_safe = |are_known: bool| {
+    let is_optional = |field: &&(_, Field)| {
+        parts.iter().any(|part| matches!(part, Part::Value(other, text) if *other == field.1 && !text.is_empty()))
+    };
+    let optional: Vec<_> = Field::NAMED.iter().filter(is_optional).map(|(_, field)| *field).collect();
+    let is_safe = |unknown: u32| {
         let (mut markup, mut ids) = (String::new(), Vec::new());
         for part in parts {
             match part {
                 Part::Text(text) => markup.push_str(text),
                 Part::Value(Field::Id, _) => {
                     ids.push(markup.len());
-                    markup.push_str(WORD);
+                    markup.push('x');
                 }
-                Part::Value(..) if are_known => markup.push_str(WORD),
-                Part::Value(_, text) => markup.push_str(text),
+                Part::Value(field, text) => match optional.iter().position(|other| other == field) {
+                    Some(number) if unknown & 1 << number != 0 => markup.push_str(text),
+                    // It is a client's, too, and can be the name of anything.
+                    _ if *field == Field::Callback => markup.push('('),
+                    _ => markup.push('x'),
+                },
             }
         }
         markup::is_harmless(&markup, &ids)
     };
-    is_safe(true) && is_safe(false)
+    (0..1 << optional.len()).all(is_safe)
 }
-
-/// What stands for a value.
-const WORD: &str = "x";
 
 /// Text with placeholders in braces; two braces stand for one.
 fn parts(member: &'static str, text: &str) -> Result<Vec<Part>, TemplateError> {
@@ -211,7 +216,7 @@ impl fmt::Display for TemplateError {
             Self::UnsafeId(member) => write!(
                 f,
                 "{{id}} in \"{member}\" of a template, expected it between quotes (JSON, scripts), in text or a quoted attribute \
-                 that is no code or address (XML, HTML), or in plain text"
+                 that is no code or address, behind plain tags (XML, HTML), or in plain text"
             ),
             Self::LoneBrace { member, at } => {
                 write!(
@@ -304,6 +309,9 @@ mod tests {
             ("text/html", "{rate|<script>}f({id})", false),
             ("text/html", "<a title='{rate|' id=}{id}'>", false),
             ("text/html", "<a title={rate|'}{id}'>", false),
+            ("text/html", "{status|<script>}{reason|</script>}{id}", false),
+            ("text/html", "<b>{callback}</b><i title='{callback}'>{id}", true),
+            ("text/html", "<{callback}>{id}</{callback}>", false),
             ("text/html", "<{state} title='{id}'>", true),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),

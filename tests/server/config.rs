@@ -79,7 +79,7 @@ pub const TESTS: &[Test] = &[
         template(
             &[("type", Some("text/javascript")), ("done", Some("f({id})"))],
             "{id} in \"done\" of a template, expected it between quotes (JSON, scripts), in text or a quoted attribute that \
-             is no code or address (XML, HTML), or in plain text",
+             is no code or address, behind plain tags (XML, HTML), or in plain text",
         );
     }),
     Test::new("config::scope_that_is_no_pattern_is_refused", || {
