@@ -208,7 +208,8 @@ impl Local {
 
     /// A request runs here, or did a moment ago: what was heard before is not asked for any more.
     pub fn unfollow(&mut self, subject: Subject) {
-        self.0.as_mut().map(|open| open.followed.remove(&subject));
+        let Some(open) = &mut self.0 else { return };
+        open.followed.remove(&subject);
     }
 
     /// The engine's socket is ready.

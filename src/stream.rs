@@ -5,7 +5,7 @@ use crate::{clock, config, cors, id, share, store};
 use elsewhere::Answer;
 use lighttpd2::{ActionFn, Bytes, Level, Log, Method, Outlet, Refusal, VRequest, Value, at_once};
 use progress::{
-    About, COME_BACK, COMMENT, Event, Interval, Numbers, Phase, Response, Snapshot, Statuses, Subject, Tally,
+    About, COME_BACK, COMMENT, Event, Interval, Numbers, Phase, Response, Snapshot, Statuses, Subject, Table, Tally,
     Timestamp, value,
 };
 use std::collections::HashMap;
@@ -195,6 +195,9 @@ fn stream(plugin: Plugin<'_>, vr: VRequest<'_>, interval: Interval) {
 pub fn beat(plugin: Plugin<'_>, desk: Desk<'_>) -> bool {
     let crate::Local { streams: local, store, share, .. } = &mut *desk.local();
     let others = &mut Others { store, share };
+    if plugin.module().table().is_none_or(Table::is_off) {
+        local.say_good_bye(plugin, desk);
+    }
     let now = clock::now();
     let due: Vec<_> = local.groups.iter().filter(|(_, group)| group.due <= now.0).map(|(key, _)| key.clone()).collect();
     for watched in due {

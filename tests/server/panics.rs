@@ -3,12 +3,13 @@
 
 use crate::sites::UNKNOWN;
 use crate::tried;
+use crate::upgrade::upgrading;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use testkit::suite::{Need, Test};
-use testkit::{Backend, Client, Events, Host, Level, Line, Rule, RunningHost, Site, State, Step, built, wait};
+use testkit::{Backend, Client, Events, Host, Level, Line, Rule, RunningHost, Site, State, built, wait};
 
 const NEEDS: &[Need] =
     &[Need::Provided(|| module().map(drop)), Need::NoWrap("what is written of a panic takes long there")];
@@ -76,10 +77,7 @@ fn site(workers: usize, place: &str, backend: &Backend) -> Site {
 }
 
 fn everywhere(workers: usize) {
-    let backend = Backend::scripted(|_| {
-        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nhello";
-        vec![Step::Send(head.as_bytes().to_vec()), Step::Hold("open")]
-    });
+    let backend = upgrading();
     let mut log = Vec::new();
     for place in CONFIGURED {
         let checked = site(workers, place, &backend).check();
@@ -215,6 +213,7 @@ fn failing_site(workers: usize, folder: &Path, uploads: &Backend, upgrades: &Bac
     asks.into_iter()
         .fold(site, |site, (name, path)| site.rule(Rule::path(path).set(name, ()).respond(OFF.0, OFF.1)))
         .rule(Rule::path("/stream").set("progress.stream", 50).respond(OFF.0, OFF.1))
+        .rule(Rule::path("/seldom").set("progress.stream", 60_000).respond(OFF.0, OFF.1))
         .rule(Rule::path("/pg").set("progress.methods", "GET").track().proxy(upgrades.address()))
         .rule(Rule::all().track().stream_to(uploads.address()))
         // Of Rust, before the module hears of it.
@@ -239,7 +238,7 @@ fn switched_off(workers: usize) {
             let server = site.start(&host).unwrap_or_else(|error| panic!("{error}"));
             let mut running = begin(&server, "running");
             other.report_when("running", |report| report.received == Some(500));
-            let mut events = Events::ask(server.connect(), "/stream?X-Progress-Id=running", "");
+            let mut events = Events::ask(server.connect(), "/seldom?X-Progress-Id=running", "");
             events.next_where(|report| report["received"] == 500);
             fs::write(fails.path().join(place), "").expect("a file");
             meets(&server);
@@ -265,12 +264,6 @@ fn switched_off(workers: usize) {
             tried("places where mod_progress panics", *place);
         });
     }
-}
-
-/// A backend that upgrades, and keeps the connection.
-fn upgrading() -> Backend {
-    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nhello";
-    Backend::scripted(move |_| vec![Step::Send(head.as_bytes().to_vec()), Step::Hold("open")])
 }
 
 /// An upload of which half has arrived.

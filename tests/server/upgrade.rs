@@ -23,7 +23,7 @@ const UPGRADE: &str = "Upgrade: echo\r\nConnection: Upgrade\r\n";
 const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
 
 /// A backend that upgrades, says hello, and keeps the connection until it is released.
-fn upgrading() -> Backend {
+pub fn upgrading() -> Backend {
     Backend::scripted(|_| vec![Step::Send(HEAD.to_vec()), Step::Send(b"hello".to_vec()), Step::Hold("open")])
 }
 
