@@ -188,5 +188,6 @@ fn chunks(workers: usize) {
             );
         }
     });
+    assert!(wrong > 0, "lighttpd2 has used no connection again");
     println!("figure: {wrong} of {} chunked uploads that lighttpd2 has read wrongly", before.len() * ROUNDS);
 }

@@ -18,6 +18,7 @@ const AT_ONE: usize = 300;
 /// So many ids, each of which is used again and again.
 const IDS: usize = 40;
 
+const UPLOADS: [&str; 2] = ["POST", "PUT"];
 const FORMATS: [&str; 4] = ["json", "jsonp", "legacy", "dump"];
 const STATUSES: [u16; 8] = [200, 201, 204, 299, 302, 404, 500, 503];
 
@@ -34,7 +35,13 @@ struct Configuration {
 impl Configuration {
     fn new(random: &mut Rng) -> Self {
         let all = ["POST", "PUT", "GET", "DELETE"];
-        Self { methods: all.into_iter().filter(|_| random.bool()).collect(), is_debug: random.u8(..4) == 0 }
+        let mut methods: Vec<_> = all.into_iter().filter(|_| random.bool()).collect();
+        if methods.iter().all(|method| !UPLOADS.contains(method)) {
+            methods.extend(random.choice(UPLOADS));
+        }
+        // Those that there are where none is named.
+        let methods = if methods == ["POST"] { Vec::new() } else { methods };
+        Self { methods, is_debug: random.u8(..4) == 0 }
     }
 
     fn tracks(&self, method: &str) -> bool {
@@ -179,7 +186,7 @@ impl Slow {
         let size = random.usize(1..100_000);
         let is_chunked = random.u8(..4) == 0;
         Self {
-            method: random.choice(["POST", "PUT"]).expect("some"),
+            method: random.choice(UPLOADS).expect("some"),
             id,
             size,
             part: random.usize(..size),

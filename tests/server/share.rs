@@ -269,11 +269,12 @@ fn abandoned(workers: usize) {
 
 fn outdated(workers: usize) {
     let (mut engine, secret, backend) = (Engine::start(EngineKind::Redis), Secret::new(SECRET), backend());
-    let site = away(site(workers, &secret, &engine.address(), &backend), &engine.address()).set("progress.ttl", 1);
+    let site = away(site(workers, &secret, &engine.address(), &backend), &engine.address()).set("progress.ttl", 2);
     both(&site, |one, other| {
+        let mut events = Events::ask(one.connect(), "/stream?X-Progress-Id=a", "");
+        events.next_where(|report| report["state"] == "unknown");
         let mut first = one.connect();
         first.begin_upload("/up?X-Progress-Id=a", 1_000, 10);
-        let mut events = Events::ask(one.connect(), "/stream?X-Progress-Id=a", "");
         events.next_where(|report| report["received"] == 10);
         full_when(other, "a", |report| report["elapsed"].as_f64() > Some(0.1) && report["received"] == 10);
         let mut second = other.connect();
