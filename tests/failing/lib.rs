@@ -1,4 +1,4 @@
-//! mod_progress itself, into whose sources `build.rs` puts calls of [`fail`]: they know nothing of that.
+//! mod_progress itself, into whose sources `build.rs` puts calls of `fail`: they know nothing of that.
 
 include!(concat!(env!("OUT_DIR"), "/lib.rs"));
 
