@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     queries::LISTS,
     queries::STATUSES,
     templates::TEMPLATES,
+    templates::MARKUP,
     formats::FORMATS,
     formats::LISTS,
     events::EVENTS,

@@ -82,7 +82,8 @@ impl Tag {
         }
         if let Some(data) = markup.strip_prefix("<![CDATA[") {
             let length = data.find(['<', '>'])?;
-            return data[..length].ends_with("]]").then(|| empty("<![CDATA[>".len() + length));
+            let is_plain = data[..length].ends_with("]]") && data[length..].starts_with('>');
+            return is_plain.then(|| empty("<![CDATA[>".len() + length));
         }
         if markup.starts_with("<!") || markup.starts_with("<?") {
             let length = markup.find('>')? + 1;
@@ -169,6 +170,7 @@ mod tests {
             "<?xml version=\"1.0\"?><!DOCTYPE html><p>*",
             "<!-- it's > <b \" --><p>*",
             "<p>5 < 6\" wide *",
+            "1 <2 and 3 <= 4 *",
             "<style>a < b</p></style>*",
             "<title>*</title><textarea name='a'>*</textarea>",
             "<link rel=stylesheet href=/s.css?a><p>*",
@@ -230,7 +232,10 @@ mod tests {
             "<!-- --!><script>-->*",
             "<!-- it's --><script>f(*)</script>",
             "<![CDATA[>]]>*",
+            "<!DOCTYPE a [<!ENTITY b 'c'>]>*",
             "<![CDATA[*]]>",
+            "<![CDATA[x]]<*",
+            "<![CDATA[x]>*",
             "<? > <script>*",
             "</ >*",
         ] {
