@@ -309,7 +309,7 @@ mod tests {
             ("text/html", "{rate|<script>}f({id})", false),
             ("text/html", "<a title='{rate|' id=}{id}'>", false),
             ("text/html", "<a title={rate|'}{id}'>", false),
-            ("text/html", "{status|<script>}{reason|</script>}{id}", false),
+            ("text/html", "{rate|<script>}{status|</script>}{reason|</script>}{id}", false),
             ("text/html", "<b>{callback}</b><i title='{callback}'>{id}", true),
             ("text/html", "<{callback}>{id}</{callback}>", false),
             ("text/html", "<{state} title='{id}'>", true),
