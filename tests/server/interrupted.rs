@@ -42,6 +42,9 @@ enum Clients {
     Wait,
 }
 
+/// Where a request can be.
+const STEPS: [&str; 5] = ["in its head", "in its body", "waits", "in its response", "over"];
+
 /// A step of a request.
 enum Todo {
     Send(Vec<u8>),
@@ -97,7 +100,7 @@ fn rounds(workers: usize) {
         _ => vec![Step::ReadBody, Step::Answer(201)],
     });
     let site = site(workers, folder.path(), &backend);
-    let (mut endings, mut running, mut ended) = ([0; 3], 0, 0);
+    let (mut endings, mut running, mut ended, mut steps) = ([0; 3], 0, 0, BTreeSet::new());
     let (mut requests, mut left, mut old) = (Vec::<Request>::new(), BTreeSet::new(), BTreeSet::new());
     let random = &mut Rng::with_seed(seed.0);
     for round in 0..=count {
@@ -122,20 +125,31 @@ fn rounds(workers: usize) {
             break;
         }
         requests = (0..REQUESTS).map(|number| Request::new(&server, random, round, number)).collect();
-        interrupt(server, &site, &mut requests, random, ending);
+        let met = interrupt(server, &site, &mut requests, random, ending);
+        steps.extend(met.into_iter().map(|step| (ending as usize, step)));
         endings[ending as usize] += 1;
         old = mem::replace(&mut left, names(folder.path()));
         left.retain(|name| !old.contains(name));
     }
     assert!(ended > 0 && (running > 0 || count < 50), "{running} running, {ended} ended");
+    let all = STEPS.len() * if has_angel { 3 } else { 2 };
+    assert!(steps.len() == all || count < 200, "not each end at each step: {steps:?}");
     let [stops, kills, reloads] = endings;
     println!(
-        "figure: {stops} stops, {kills} kills, {reloads} reloads with {workers} workers, for {running} running and {ended} ended requests"
+        "figure: {stops} stops, {kills} kills, {reloads} reloads with {workers} workers, at {} of {all} steps, for {running} running and \
+         {ended} ended requests",
+        steps.len()
     );
 }
 
-/// Lets requests come, and the server end at some step of theirs.
-fn interrupt(server: RunningHost, site: &Site, requests: &mut [Request], random: &mut Rng, ending: Ending) {
+/// Lets requests come, and the server end at some step of theirs. Returns the steps.
+fn interrupt(
+    server: RunningHost,
+    site: &Site,
+    requests: &mut [Request],
+    random: &mut Rng,
+    ending: Ending,
+) -> Vec<&'static str> {
     let steps: usize = requests.iter().map(|request| request.todo.len()).sum();
     for _ in 0..random.usize(..2 * steps) {
         let number = random.usize(..requests.len());
@@ -145,6 +159,7 @@ fn interrupt(server: RunningHost, site: &Site, requests: &mut [Request], random:
             requests[number].look(&server);
         }
     }
+    let met = requests.iter().map(Request::step).collect();
     let clients = [Clients::GoOn, Clients::Leave, Clients::Wait][random.usize(..3)];
     let limit = STOP.mul_f64(wait::patience());
     // What a server that ends lets go of is asked for below.
@@ -174,13 +189,18 @@ fn interrupt(server: RunningHost, site: &Site, requests: &mut [Request], random:
             gone.unwrap_or_else(|error| panic!("{ending:?}, and clients {clients:?}: {error}"));
             requests.iter().for_each(|request| request.assert_known(&server));
             server.stop().unwrap_or_else(|error| panic!("{error}")).assert_fine(site);
-            return;
+            return met;
         }
     };
     requests.iter_mut().for_each(|request| request.is_killed = ending == Ending::Kill);
     let stopped = server.end_while(signal, limit, || then(requests));
     let stopped = stopped.unwrap_or_else(|error| panic!("{ending:?}, and clients {clients:?}: {error}"));
-    if ending == Ending::Kill { stopped.assert_log_fine(site) } else { stopped.assert_fine(site) }
+    if ending == Ending::Kill {
+        stopped.assert_log_fine(site)
+    } else {
+        stopped.assert_fine(site)
+    }
+    met
 }
 
 /// What processes have left.
@@ -202,6 +222,17 @@ fn age(folder: &Path, names: &BTreeSet<String>) {
 }
 
 impl Request {
+    /// One of [`STEPS`].
+    fn step(&self) -> &'static str {
+        STEPS[match self.todo.front() {
+            Some(Todo::Send(_)) if self.head > 0 => 0,
+            Some(Todo::Send(_)) => 1,
+            Some(_) if self.answer.is_none() => 2,
+            Some(_) => 3,
+            None => 4,
+        }]
+    }
+
     fn new(server: &RunningHost, random: &mut Rng, round: u64, number: usize) -> Self {
         let name = |number| format!("{round}-{number}");
         let (id, other) = (name(number), name(random.usize(..REQUESTS)));
