@@ -83,6 +83,12 @@ fn finish(table: &Shared, ticket: Ticket) -> Ended {
     table.finish(ticket, 200, End::Whole, END).expect("the table is on")
 }
 
+/// Does something with the table in another thread.
+fn beside<T: 'static>(table: &Shared, act: impl FnOnce(&Shared) -> T + 'static) -> thread::JoinHandle<T> {
+    let table = table.clone();
+    thread::spawn(move || act(&table))
+}
+
 /// How far the request of an id is, and whether it has ended.
 fn look(table: &Shared, number: usize) -> Option<(u64, bool)> {
     let found = table.look_up(id(number), END).expect("the table is on");
@@ -94,10 +100,7 @@ fn a_request_is_known_while_it_ends_and_its_counters_are_left_alone_then() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(1));
         let ticket = track(&table, 0, &counters);
-        let poll = thread::spawn({
-            let table = table.clone();
-            move || [look(&table, 0), look(&table, 0)]
-        });
+        let poll = beside(&table, move |table| [look(table, 0), look(table, 0)]);
         counters.0.store(2, Relaxed);
         assert!(finish(&table, ticket).is_newest);
         counters.is_gone();
@@ -138,10 +141,7 @@ fn an_id_belongs_to_the_newest_request_while_both_end() {
                 is_newest
             }
         });
-        let poll = thread::spawn({
-            let table = table.clone();
-            move || look(&table, 0)
-        });
+        let poll = beside(&table, move |table| look(table, 0));
         assert!(finish(&table, second).is_newest);
         newer.is_gone();
         assert!(!ends.join().expect("it ends"));
@@ -240,10 +240,7 @@ fn who_watches_hears_of_the_end_of_a_request_that_takes_the_id_over() {
             let (table, newer) = (table.clone(), newer.clone());
             move || finish(&table, track(&table, 0, &newer)).watched
         });
-        let ends = thread::spawn({
-            let table = table.clone();
-            move || finish(&table, first).watched
-        });
+        let ends = beside(&table, move |table| finish(table, first).watched);
         let seen = table.watch(table.subject(id(0)), 1, END).expect("the table is on").expect("it is known");
         let told = [takes_over, ends].map(|thread| thread.join().expect("it ends"));
         let is_told = told.iter().flatten().any(|(_, workers)| workers.among(2).eq([1]));
@@ -260,9 +257,8 @@ fn nothing_is_read_or_begun_once_it_is_switched_off() {
             let (table, late) = (table.clone(), late.clone());
             move || table.track(id(1), &late, BEGIN)
         });
-        let poll = thread::spawn({
-            let table = table.clone();
-            move || table.look_up(id(0), END).map(|found| found.map(|snapshot| snapshot.numbers.received()))
+        let poll = beside(&table, move |table| {
+            table.look_up(id(0), END).map(|found| found.map(|snapshot| snapshot.numbers.received()))
         });
         table.switch_off();
         early.is_gone();
@@ -281,10 +277,7 @@ fn nothing_is_read_or_begun_once_it_is_switched_off() {
 fn no_more_are_known_than_there_may_be() {
     all_orders(|| {
         let table = small(1);
-        let other = thread::spawn({
-            let table = table.clone();
-            move || table.track(id(1), &Received::new(2), BEGIN).is_ok()
-        });
+        let other = beside(&table, move |table| table.track(id(1), &Received::new(2), BEGIN).is_ok());
         let one = table.track(id(0), &Received::new(1), BEGIN).is_ok();
         let other = other.join().expect("it is answered");
         assert!(one ^ other, "{one} {other}");
@@ -298,10 +291,7 @@ fn what_has_ended_gives_way_to_one_of_two() {
         let table = small(1);
         let ticket = track(&table, 0, &Received::new(1));
         finish(&table, ticket);
-        let other = thread::spawn({
-            let table = table.clone();
-            move || table.track(id(1), &Received::new(2), END).is_ok()
-        });
+        let other = beside(&table, move |table| table.track(id(1), &Received::new(2), END).is_ok());
         let again = table.track(id(0), &Received::new(3), END).is_ok();
         let other = other.join().expect("it is answered");
         assert!(again ^ other, "{again} {other}");
@@ -318,10 +308,7 @@ fn what_has_ended_is_not_known_beside_what_it_gave_way_to() {
         track(&table, 2, &Received::new(3));
         let ticket = track(&table, 0, &Received::new(1));
         finish(&table, ticket);
-        let poll = thread::spawn({
-            let table = table.clone();
-            move || [look(&table, 1), look(&table, 0), look(&table, 2)]
-        });
+        let poll = beside(&table, move |table| [look(table, 1), look(table, 0), look(table, 2)]);
         track(&table, 1, &Received::new(2));
         let (ended, newer, runs) = (Some((1, true)), Some((2, false)), Some((3, false)));
         let polls = poll.join().expect("it polls");
@@ -335,14 +322,8 @@ fn what_runs_gives_way_only_when_it_has_ended() {
     all_orders(|| {
         let (table, counters) = (small(1), Received::new(1));
         let ticket = track(&table, 0, &counters);
-        let other = thread::spawn({
-            let table = table.clone();
-            move || table.track(id(1), &Received::new(2), END).is_ok()
-        });
-        let poll = thread::spawn({
-            let table = table.clone();
-            move || [look(&table, 0), look(&table, 0)]
-        });
+        let other = beside(&table, move |table| table.track(id(1), &Received::new(2), END).is_ok());
+        let poll = beside(&table, move |table| [look(table, 0), look(table, 0)]);
         assert!(finish(&table, ticket).is_newest);
         counters.is_gone();
         let is_gone = other.join().expect("it is answered");
@@ -361,10 +342,7 @@ fn what_is_over_goes_once_and_nothing_else_does() {
         let table = table();
         let ticket = track(&table, 0, &Received::new(1));
         finish(&table, ticket);
-        let tends = thread::spawn({
-            let table = table.clone();
-            move || table.tend(0, 1, OVER)
-        });
+        let tends = beside(&table, move |table| table.tend(0, 1, OVER));
         let ticket = table.track(id(0), &Received::new(2), OVER).expect("it is tracked");
         assert_eq!(look(&table, 0), Some((2, false)));
         assert!(!tends.join().expect("it tends"));
@@ -405,10 +383,7 @@ fn what_ends_while_another_one_goes_stays() {
         let table = table();
         let ticket = track(&table, 0, &Received::new(1));
         finish(&table, ticket);
-        let tends = thread::spawn({
-            let table = table.clone();
-            move || table.tend(0, 1, OVER)
-        });
+        let tends = beside(&table, move |table| table.tend(0, 1, OVER));
         let ticket = table.track(id(2), &Received::new(2), OVER).expect("it is tracked");
         table.finish(ticket, 200, End::Whole, OVER).expect("the table is on");
         assert!(!tends.join().expect("it tends"));
@@ -421,10 +396,7 @@ fn what_ends_as_another_one_begins_is_over_in_time() {
     all_orders(|| {
         let table = table();
         let ticket = track(&table, 0, &Received::new(1));
-        let begins = thread::spawn({
-            let table = table.clone();
-            move || track(&table, 2, &Received::new(2))
-        });
+        let begins = beside(&table, move |table| track(table, 2, &Received::new(2)));
         finish(&table, ticket);
         begins.join().expect("it begins");
         assert!(!table.tend(0, 1, OVER));
@@ -442,10 +414,7 @@ fn what_ended_elsewhere_takes_no_id_from_what_began_no_earlier() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(2));
         let elsewhere = ended_elsewhere(BEGIN);
-        let hears = thread::spawn({
-            let table = table.clone();
-            move || table.adopt(table.subject(id(0)), &elsewhere, END)
-        });
+        let hears = beside(&table, move |table| table.adopt(table.subject(id(0)), &elsewhere, END));
         let ticket = track(&table, 0, &counters);
         assert_eq!(look(&table, 0), Some((2, false)));
         hears.join().expect("it hears");
@@ -479,10 +448,7 @@ fn who_watches_hears_when_the_id_is_taken_over_by_what_ended_elsewhere() {
     all_orders(|| {
         let (table, counters) = (table(), Received::new(2));
         let ticket = track(&table, 0, &counters);
-        let hears = thread::spawn({
-            let table = table.clone();
-            move || table.adopt(table.subject(id(0)), &ended_elsewhere(END), END)
-        });
+        let hears = beside(&table, move |table| table.adopt(table.subject(id(0)), &ended_elsewhere(END), END));
         let ends = thread::spawn({
             let table = table.clone();
             move || {
@@ -502,10 +468,7 @@ fn who_watches_hears_when_the_id_is_taken_over_by_what_ended_elsewhere() {
 fn what_ended_elsewhere_is_not_taken_over_once_it_is_switched_off() {
     all_orders(|| {
         let table = table();
-        let hears = thread::spawn({
-            let table = table.clone();
-            move || table.adopt(table.subject(id(0)), &ended_elsewhere(BEGIN), END)
-        });
+        let hears = beside(&table, move |table| table.adopt(table.subject(id(0)), &ended_elsewhere(BEGIN), END));
         table.switch_off();
         hears.join().expect("it hears");
         assert_eq!((table.count(), table.look_up(id(0), END).is_err()), (0, true));

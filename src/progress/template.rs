@@ -123,25 +123,30 @@ fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
         Some(Part::Text(text)) => text.as_str(),
         Some(Part::Value(..)) | None => "",
     };
-    parts.iter().enumerate().filter(|(_, part)| matches!(part, Part::Value(Field::Id, _))).all(|(place, _)| {
+    let is_quoted = |place: usize| {
         let before = text(place.checked_sub(1)).chars().next_back();
         let after = text(Some(place + 1)).chars().next();
-        let is_quoted = before == after && matches!(before, Some('"' | '\''));
-        match escape {
-            None => false,
-            Some(Escape::None) => true,
-            Some(Escape::Json) => is_quoted,
-            Some(Escape::Xml) => are_ids_safe_among_tags(parts),
-        }
-    })
+        before == after && matches!(before, Some('"' | '\''))
+    };
+    let is_id = |part: &Part| matches!(part, Part::Value(Field::Id, _));
+    let mut ids = (0..parts.len()).filter(|place| is_id(&parts[*place])).peekable();
+    match escape {
+        _ if ids.peek().is_none() => true,
+        None => false,
+        Some(Escape::None) => true,
+        Some(Escape::Json) => ids.all(is_quoted),
+        Some(Escape::Xml) => are_ids_safe_among_tags(parts),
+    }
 }
 
 /// Whether ids are harmless where they stand among tags, whichever of the other values are known.
 fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
-    let is_optional = |field: &&(_, Field)| {
-        parts.iter().any(|part| matches!(part, Part::Value(other, text) if *other == field.1 && !text.is_empty()))
+    // A value that another text can stand for; where that is an id's, no id is there.
+    let is_optional = |field: &Field| {
+        let stands = |part: &Part| matches!(part, Part::Value(other, text) if other == field && !text.is_empty());
+        *field != Field::Id && parts.iter().any(stands)
     };
-    let optional: Vec<_> = Field::NAMED.iter().filter(is_optional).map(|(_, field)| *field).collect();
+    let optional: Vec<_> = Field::NAMED.map(|(_, field)| field).into_iter().filter(is_optional).collect();
     let is_safe = |unknown: u32| {
         let (mut markup, mut ids) = (String::new(), Vec::new());
         for part in parts {

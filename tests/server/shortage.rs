@@ -217,45 +217,44 @@ fn descriptors(workers: usize) {
 }
 
 /// Where a file system is mounted for those that are run there.
-struct Mounted(Process);
+struct Mounted<'p> {
+    process: Process,
+    /// What scripts have as `$0` and `$1`: where it is mounted, and the file that it is in, if it is in one.
+    paths: Vec<&'p Path>,
+}
 
-impl Mounted {
-    /// Mounts one at `store`, by this script.
-    fn new(store: &Path, script: &str, image: &Path) -> Self {
+impl<'p> Mounted<'p> {
+    /// Mounts one by this script.
+    fn new(script: &str, paths: Vec<&'p Path>) -> Self {
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &format!("{script} && echo mounted && exec tail -f /dev/null")]);
-        let mut process = Process::start(command_at(command, store, image)).unwrap_or_else(|error| panic!("{error}"));
+        command.args(["-m", "sh", "-c", &format!("{script} && echo mounted && exec tail -f /dev/null")]).args(&paths);
+        let mut process = Process::start(command).unwrap_or_else(|error| panic!("{error}"));
         let is_mounted =
             |process: &Process| if process.output().is_empty() { Err(String::from("it is not")) } else { Ok(()) };
         process.until("it is mounted", is_mounted).unwrap_or_else(|error| panic!("{error}"));
-        Self(process)
+        Self { process, paths }
     }
 
     /// The command with which something is run there.
     fn enter(&self) -> Vec<String> {
-        ["nsenter", "-t", &self.0.id().to_string(), "-m"].map(String::from).to_vec()
+        ["nsenter", "-t", &self.process.id().to_string(), "-m"].map(String::from).to_vec()
     }
 
     /// Runs a script there.
-    fn run(&self, script: &str, store: &Path, image: &Path) {
+    fn run(&self, script: &str) {
         let words = self.enter();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["sh", "-c", script]);
-        let output = output(command_at(command, store, image)).expect("it can be run");
+        command.args(&words[1..]).args(["sh", "-c", script]).args(&self.paths);
+        let output = output(command).expect("it can be run");
         assert!(output.status.success(), "{script}: {output:?}");
     }
-}
-
-fn command_at(mut command: Command, store: &Path, image: &Path) -> Command {
-    command.arg(store).arg(image);
-    command
 }
 
 /// A server is stopped while something is missing that it had before; when that is there again, the next one knows what was known.
 fn stops_without(
     workers: usize,
     store: &Path,
-    mounted: Option<&Mounted>,
+    mounted: Option<&Mounted<'_>>,
     begin: impl FnOnce(&RunningHost, &mut Client),
     end: impl FnOnce(),
 ) {
@@ -299,13 +298,13 @@ fn stops_without(
 fn full_at_stop(workers: usize) {
     let store = tempfile::tempdir().expect("a folder");
     let store = store.path();
-    let mounted = Mounted::new(store, "mount -t tmpfs -o mode=700,size=4m tmpfs \"$0\"", store);
+    let mounted = Mounted::new("mount -t tmpfs -o mode=700,size=4m tmpfs \"$0\"", vec![store]);
     stops_without(
         workers,
         store,
         Some(&mounted),
         |server, _| {
-            mounted.run("! cat /dev/zero > \"$0/filler\" 2> /dev/null", store, store);
+            mounted.run("! cat /dev/zero > \"$0/filler\" 2> /dev/null");
             assert_eq!(known(server, "without"), REQUESTS);
             // Some room is there already.
             wait::until("that is said", || {
@@ -313,7 +312,7 @@ fn full_at_stop(workers: usize) {
                 if lines(server, "there is no room") > 0 { Ok(()) } else { Err("it is not") }
             });
         },
-        || mounted.run("rm \"$0/filler\"", store, store),
+        || mounted.run("rm \"$0/filler\""),
     );
     tried("shortages", "of room at a stop");
 }
@@ -339,8 +338,8 @@ fn can_break() -> Result<(), String> {
     testkit::find_program("mkfs.ext4")?;
     let (store, image) = (tempfile::tempdir().expect("a folder"), image());
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", &format!("{MOUNT} && {BREAK}")]);
-    match output(command_at(command, store.path(), image.path())) {
+    command.args(["-m", "sh", "-c", &format!("{MOUNT} && {BREAK}")]).arg(store.path()).arg(image.path());
+    match output(command) {
         Ok(output) if output.status.success() => Ok(()),
         _ => Err(String::from("no file system can be made read-only here")),
     }
@@ -349,16 +348,16 @@ fn can_break() -> Result<(), String> {
 fn read_only_at_stop(workers: usize) {
     let (store, image) = (tempfile::tempdir().expect("a folder"), image());
     let (store, image) = (store.path(), image.path());
-    let mounted = Mounted::new(store, MOUNT, image);
+    let mounted = Mounted::new(MOUNT, vec![store, image]);
     stops_without(
         workers,
         store,
         Some(&mounted),
         |server, _| {
-            mounted.run(BREAK, store, image);
+            mounted.run(BREAK);
             assert_eq!(known(server, "without"), REQUESTS);
         },
-        || mounted.run(&format!("{REPAIR}{MOUNT}"), store, image),
+        || mounted.run(&format!("{REPAIR}{MOUNT}")),
     );
     tried("shortages", "of a file system to write to at a stop");
 }
