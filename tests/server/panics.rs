@@ -285,14 +285,21 @@ fn complete(client: &mut Client) {
 /// Lets requests come by all that mod_progress does, which is answered all the same.
 fn meets(server: &RunningHost) {
     let mut upload = server.connect();
-    upload.begin_upload("/up?X-Progress-Id=a", 1000, 500);
+    upload.begin_upload("/up?X-Progress-Id=a", 1000, 400);
     // Until it knows of the upload, so that its worker hears of the end, or all is off.
     let mut events = Events::ask(server.connect(), "/stream?X-Progress-Id=a", "");
-    while events.next_event().is_some_and(|event| event.data.is_none() || event.json()["received"] != 500) {}
+    while events.next_event().is_some_and(|event| event.data.is_none() || event.json()["received"] != 400) {}
     let mut leaves = server.connect();
     leaves.request("GET", "/stream?X-Progress-Id=a", "", b"");
     leaves.answer_head();
     drop(leaves);
+    // lighttpd2 may notice only as it sends more, and not at all once the upload has ended.
+    upload.send([b'a'; 100]);
+    wait::until("nobody watches but who stays, or all is off", || {
+        let metrics = server.get("/metrics");
+        let is_noticed = metrics.status == OFF.0 || metrics.text().contains("\nmod_progress_watchers 2\n");
+        if is_noticed { Ok(()) } else { Err(metrics.text()) }
+    });
     complete(&mut upload);
     let mut upgraded = server.connect();
     upgraded.request("GET", "/pg?X-Progress-Id=b", "Upgrade: echo\r\nConnection: Upgrade\r\n", b"");
