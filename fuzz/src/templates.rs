@@ -111,8 +111,10 @@ pub const MARKUP: Target = Target {
     dictionary: &[
         "{id}",
         "{callback}",
+        "{rate}",
         "{rate|<b>}",
         "{reason|</script>}",
+        "script",
         "<script>",
         "</script>",
         "</scripts>",

@@ -141,12 +141,11 @@ fn is_id_safe(parts: &[Part], escape: Option<Escape>) -> bool {
 
 /// Whether ids are harmless where they stand among tags, whichever of the other values are known.
 fn are_ids_safe_among_tags(parts: &[Part]) -> bool {
-    // A value that another text can stand for; where that is an id's, no id is there.
-    let is_optional = |field: &Field| {
-        let stands = |part: &Part| matches!(part, Part::Value(other, text) if other == field && !text.is_empty());
-        *field != Field::Id && parts.iter().any(stands)
-    };
-    let optional: Vec<_> = Field::NAMED.map(|(_, field)| field).into_iter().filter(is_optional).collect();
+    // Another text stands for what is not known, or none; where that is the id, none is there. The state is always known.
+    let is_there = |field: &Field| parts.iter().any(|part| matches!(part, Part::Value(other, _) if other == field));
+    let fields = Field::NAMED.map(|(_, field)| field).into_iter();
+    let optional: Vec<_> =
+        fields.filter(|field| ![Field::Id, Field::State].contains(field) && is_there(field)).collect();
     let is_safe = |unknown: u32| {
         let (mut markup, mut ids) = (String::new(), Vec::new());
         for part in parts {
@@ -316,8 +315,11 @@ mod tests {
             ("text/html", "<a title={rate|'}{id}'>", false),
             ("text/html", "{rate|<script>}{status|</script>}{reason|</script>}{id}", false),
             ("text/html", "<b>{callback}</b><i title='{callback}'>{id}", true),
-            ("text/html", "<{callback}>{id}</{callback}>", false),
+            ("text/html", "<{callback|b}>{id}</{callback|b}>", false),
             ("text/html", "<{state} title='{id}'>", true),
+            ("text/xml", "<{state}><id>{id}</id></{state}>", true),
+            ("text/html", "<{response_size}script>{id}", false),
+            ("text/html", "<b o{rate}nclick='{id}'>", false),
             ("application/json", "\"{id}\"", true),
             ("application/json", "[\"{id}\", '{id}']", true),
             ("application/json", "{id}", false),
