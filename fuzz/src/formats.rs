@@ -294,7 +294,7 @@ impl Known {
             Some(outcome) => value["completed_at"] = json!(unix_time(outcome.ended)),
             None => {
                 let takes = numbers.request_size().and_then(|size| size.checked_div(speed)).unwrap_or(0);
-                value["eta"] = json!((unix_time(began) + takes).max(unix_time(self.now) + 1));
+                value["eta"] = json!(unix_time(began).saturating_add(takes).max(unix_time(self.now) + 1));
             }
         }
         value
