@@ -197,7 +197,8 @@ fn accept(listener: &TcpListener, script: &Arc<Script>, points: &Arc<Points>) {
 }
 
 fn serve(stream: &TcpStream, script: &Script, points: &Points) -> io::Result<()> {
-    stream.set_read_timeout(Some(wait::deadline()))?;
+    // A test may let it wait while it waits for several things in turn.
+    stream.set_read_timeout(Some(4 * wait::deadline()))?;
     stream.set_write_timeout(Some(wait::deadline()))?;
     let mut from = BufReader::new(stream);
     let mut to = stream;

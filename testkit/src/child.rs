@@ -127,8 +127,12 @@ mod tests {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", "child::tests::processes_die_with_a_program_that_is_killed"]).env(PARENT, "1");
         let mut program = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let sleeper =
-            wait::until("it has started a process", || usage::family(program.id()).get(1).copied().ok_or("none"));
+        let sleeper = wait::until("it has started a process", || {
+            let sleeper = usage::family(program.id()).get(1).copied().ok_or("none")?;
+            // Before it is another program it may not have been told yet when to die.
+            let name = std::fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap_or_default();
+            if name == "sleep\n" { Ok(sleeper) } else { Err("it is not another program yet") }
+        });
         program.kill().unwrap();
         program.wait().unwrap();
         wait::until("that process is gone", || {

@@ -28,6 +28,7 @@ pub struct RunningHost {
     process: Process,
     address: SocketAddr,
     is_tls: bool,
+    workers: usize,
     folder: Folder,
 }
 
@@ -51,7 +52,12 @@ impl RunningHost {
         let folder = Folder::new(site, host)?;
         let mut process = Process::start(folder.command(site, host, &[])?)?;
         let address = process.until("the host listens", |process| listening(host, process, folder.address()))?;
-        Ok(Self { process, address, is_tls: site.is_tls, folder })
+        Ok(Self { process, address, is_tls: site.is_tls, workers: site.workers, folder })
+    }
+
+    /// The number of its workers.
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Where it listens.

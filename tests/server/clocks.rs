@@ -169,7 +169,8 @@ fn fault(workers: usize, clocks: &[u8], kind: i64, all: &[i64]) {
     }
     running.client.send(vec![b'a'; SIZE - running.sent]);
     assert_eq!(running.client.answer().status, 200);
-    assert_eq!(server.report_at_end("running").received, Some(SIZE as u64));
+    let told = server.report_at_end("running");
+    assert!(told.state == State::Unknown || told.received == Some(SIZE as u64), "{told:?}");
     if hears {
         assert_eq!(events.next_named("end").json()["received"], SIZE);
     }

@@ -176,7 +176,7 @@ fn assert_cut_short(workers: usize, part: Vec<u8>) {
     });
     // lighttpd2 waits that long for the rest of a response with a Content-Length.
     let site = sites::proxied(workers, &backend)
-        .io_timeout(1)
+        .io_timeout(3)
         .allow_log(Level::Error, "network read fatal error: *")
         .allow_log(Level::Error, "Decoding chunks failed");
     site.serve(|server| {

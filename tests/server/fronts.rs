@@ -167,7 +167,7 @@ fn assert_http2(front: impl FnOnce(&RunningHost) -> Front) {
         let file = server.path("upload");
         fs::File::create(&file).and_then(|file| file.set_len(SIZE)).expect("a file");
         let mut command = Command::new("curl");
-        command.args(["-s", "--http2-prior-knowledge", "--limit-rate", "2M", "-w", " by HTTP/%{http_version}"]);
+        command.args(["-s", "--http2-prior-knowledge", "--limit-rate", "1M", "-w", " by HTTP/%{http_version}"]);
         command.arg("--data-binary").arg(format!("@{}", file.display()));
         command.arg(format!("http://{}/upload?X-Progress-Id=a", front.address));
         let mut curl = Process::start(command).unwrap_or_else(|error| panic!("{error}"));

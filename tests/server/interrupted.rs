@@ -21,7 +21,7 @@ const ROUNDS: u64 = 6;
 const REQUESTS: usize = 8;
 /// The size of a download.
 const DOWNLOAD: usize = 400_000;
-/// What lighttpd2 gives to connections where nothing moves once it is to stop.
+/// What lighttpd2 gives to connections once it is to stop, from when they came or last moved.
 const GRACE: Duration = Duration::from_secs(3);
 /// Within that it ends: by itself it takes up to 5 seconds to let go of backends whose requests broke off.
 const STOP: Duration = Duration::from_secs(9);
@@ -60,6 +60,8 @@ struct Request {
     id: Option<String>,
     /// Until it leaves.
     client: Option<Client>,
+    /// Before it connected.
+    begun: Instant,
     todo: VecDeque<Todo>,
     /// Bytes that are left to be sent of its head, that were sent of its body, and that there are of that.
     head: usize,
@@ -174,12 +176,11 @@ fn interrupt(
         Ending::Stop => Signal::TERM,
         Ending::Kill => Signal::KILL,
         Ending::Reload => {
-            let begin = Instant::now();
             let process = server.reload();
             // Whichever of the two answers.
             requests.iter_mut().for_each(|request| request.look(&server));
             then(requests);
-            if clients == Clients::GoOn && begin.elapsed() < GRACE {
+            if clients == Clients::GoOn && requests.iter().all(|request| request.begun.elapsed() < GRACE) {
                 let given_up = requests.iter().find(|request| request.was_running());
                 assert!(given_up.is_none(), "{:?} was given up", given_up.map(|request| &request.id));
             }
@@ -263,10 +264,12 @@ impl Request {
             Some("stream") => todo.extend([Todo::ReadHead, Todo::Read(1)]),
             _ => todo.push_back(Todo::ReadAll),
         }
+        let begun = Instant::now();
         let client = if is_tracked { server.connect_slow() } else { server.connect() };
         Self {
             id: is_tracked.then_some(id),
             client: Some(client),
+            begun,
             todo,
             head: head.len(),
             sent: 0,

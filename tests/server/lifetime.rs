@@ -67,8 +67,8 @@ fn running(workers: usize) {
         server.post("/t?X-Progress-Id=b", b"hi");
         until_unknown(server, "b");
         assert_eq!(server.progress("a"), sites::running(1000, 0, 5000, 0));
-        client.send(vec![0; 4000]);
         let start = Instant::now();
+        client.send(vec![0; 4000]);
         client.answer();
         assert_done_or_late(server, "a", start, 1);
     });

@@ -225,11 +225,11 @@ fn long_head(workers: usize) {
 }
 
 fn unread(workers: usize) {
-    let backend = Backend::answering();
+    let (backend, mut unread) = (Backend::answering(), Vec::new());
     site(workers, &backend).set("progress.ttl", 600).serve(|server| {
         server.many(REQUESTS, small);
         let before = server.process().memory();
-        let mut unread: Vec<_> = (0..UNREAD).map(|_| server.connect_slow()).collect();
+        unread.extend((0..UNREAD).map(|_| server.connect_slow()));
         unread.iter_mut().for_each(|client| client.request("GET", "/list", "", b""));
         // Some go away in the middle, the others are there when the server stops.
         unread.iter_mut().for_each(|client| assert_eq!(client.answer_head().status, 200));

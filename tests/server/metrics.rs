@@ -102,7 +102,8 @@ fn counted(workers: usize) {
         expect(server, &[("requests_running", 1.0), ("requests_known", 0.0), ("received_bytes_total", 1_000.0)]);
         let polls = metrics(server)["mod_progress_polls_total{state=\"running\"}"];
         assert!(polls >= 1.0, "{polls}");
-        let mut events: Vec<_> = (0..2).map(|_| Events::ask(server.connect(), "/stream?X-Progress-Id=a", "")).collect();
+        let mut events: Vec<_> =
+            (0..2).map(|_| Events::ask(server.connect(), "/stream?X-Progress-Id=a&interval=60000", "")).collect();
         events.iter_mut().for_each(|events| assert!(events.next_event().is_some()));
         assert_eq!(server.get("/stream?X-Progress-Id=a").status, 503);
         expect(server, &[("watchers", 2.0), ("watchers_refused_total", 1.0), ("events_total", 2.0)]);

@@ -216,14 +216,14 @@ fn bytes(workers: usize) {
         server.report_when("a", |report| report.received == Some(1));
         let mut often = ask(server, "/stream?X-Progress-Id=a");
         let mut seldom = ask(server, "/stream?X-Progress-Id=a&bytes=10000");
-        seldom.next_where(|report| report["received"] == 1);
+        let first = seldom.next_where(|report| report["received"] == 1).json();
         let mut received = 1;
         for _ in 0..8 {
             client.send(vec![b'a'; 3_000]);
             received += 3_000;
             often.next_where(|report| report["received"] == received);
         }
-        let (mut last, mut stood) = (1, false);
+        let (mut last, mut stood) = (1, first["rate"] == 0);
         while last + 10_000 <= received {
             let event = seldom.next_event().unwrap_or_else(|| panic!("it ends")).json();
             let (now, stands) = (event["received"].as_u64().unwrap_or_default(), event["rate"] == 0);

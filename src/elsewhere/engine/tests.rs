@@ -406,7 +406,7 @@ fn questions_are_put_together_and_answered() {
 
 #[test]
 fn a_late_answer_is_not_waited_for_nor_taken_for_another() {
-    let (fake, mut worker) = connected(100);
+    let (fake, mut worker) = connected(1_000);
     assert_eq!(worker.ask("a"), Answer::Later);
     assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Late));
     assert_eq!(worker.ask("b"), Answer::Later);
@@ -464,7 +464,7 @@ fn a_request_that_is_superseded_elsewhere_is_told_no_more() {
 
 #[test]
 fn a_late_answer_is_no_answer_to_the_same_question() {
-    let (fake, mut worker) = connected(100);
+    let (fake, mut worker) = connected(1_000);
     assert_eq!(worker.ask("a"), Answer::Later);
     assert_eq!(worker.until("no answer", |heard| is_answer(heard, "a")), Heard::NoAnswer(subject("a"), Trouble::Late));
     assert_eq!(worker.ask("a"), Answer::Later);

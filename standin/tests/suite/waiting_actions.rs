@@ -413,12 +413,12 @@ fn hold_a_large_body_back() {
             let mut client = running.connect();
             client.begin_upload(target, SIZE, 0);
             until_count(&running, "wait", 1);
+            let again = count(&running, "again");
             let text = thread::scope(|scope| {
                 let sender = scope.spawn(|| {
                     client.send(vec![b'x'; SIZE]);
                     client
                 });
-                let again = count(&running, "again");
                 until_count(&running, "again", again + 1);
                 thread::sleep(Duration::from_millis(200));
                 assert!(!sender.is_finished(), "all of it is taken");
