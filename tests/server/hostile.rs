@@ -139,11 +139,8 @@ fn clients(workers: usize) {
     let [clients, polls, others] = [crowd.clients, crowd.polls, crowd.others].map(AtomicUsize::into_inner);
     assert!(clients > 20 && polls > 20 && others > 5, "{clients} clients, {polls} polls, {others} others");
     let (slowest, late) = (crowd.slowest.into_inner(), crowd.late.into_inner());
-    // A machine with others on it stands still for a moment at times, for all that are there.
-    assert!(
-        late <= CLIENTS as usize + clients / 1_000,
-        "{late} ends of {clients} clients were known only after {SOON:?}"
-    );
+    // A machine with others on it stands still for a moment at times.
+    assert!(late <= 1 + clients / 1_000, "{late} ends of {clients} clients were known only after {SOON:?}");
     println!(
         "figure: {clients} clients, {polls} polls and {others} streams, lists and the like with {workers} workers, ends known \
          after {slowest} ms"
