@@ -510,9 +510,7 @@ fn what_nobody_has_told_is_replaced_in_time() {
     fake.say(":0\r\n");
     worker.until_heard(&fake, "GET");
     fake.say(&format!("${RECORD}\r\n{}\r\n", "9".repeat(RECORD)));
-    worker.turn_until("that is nobody's", |worker| worker.share.in_flight() == 0);
-    worker.turn_until("it is told again", |worker| worker.share.in_flight() > 0);
-    fake.hears("SET");
+    worker.until_heard(&fake, "SET");
     assert!(worker.share.in_flight() == 1 && !fake.has_heard("SET"), "once");
 }
 
