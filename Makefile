@@ -74,7 +74,7 @@ STAND_IN = $(if $(HOST),$(filter standin,$(HOST)),$(if $(LIGHTTPD2_WORKER),,$(sh
 # Built at once, the module's dependencies would have more features than `make` gives them, and be built once more.
 BUILD_HOSTED = $(CARGO) build --release --locked && $(CARGO) build --release --locked $(addprefix -p ,$(STAND_IN))
 
-verify: ## run for longer what the tests run for moments, for two hours; prints a table (docs/reliability.md)
+verify: ## run for longer what the tests run for moments, for less than two hours; prints a table (docs/reliability.md)
 	@scripts/verify
 
 fuzz: ## give readers of what others write inputs for SECONDS= each (60), by what these reach; TARGETS= are all
